@@ -1,0 +1,36 @@
+"""A file is wholly there or not at all."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a temporary name beside `path`; when the block ends well, that file becomes `path`.
+
+    The temporary name keeps the suffix of `path`, since writers of media and models go by it. The
+    file is synced before the rename and the folder after it, so that a power cut leaves the old
+    file or the new one. When the block raises, the temporary file is removed and `path` untouched.
+    """
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
+    try:
+        yield temporary
+        sync(temporary)
+        temporary.replace(path)
+        sync(path.parent)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def sync(path: Path) -> None:
+    """Ask the system to put a file's (or folder's entries') bytes on the disk before going on."""
+    if path.is_dir() and os.name == "nt":  # folders cannot be opened there
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
