@@ -1,0 +1,184 @@
+"""What every engine promises, and the choice of one."""
+
+import ctypes
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from types import TracebackType
+from typing import Any, Literal, Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engines.errors import UserError
+from engines.graph import Form, Pixels
+from engines.model_file import Model
+from engines.spec import GeneratorSpec
+
+Backend = Literal["auto", "openvino", "torch"]
+Precision = Literal["auto", "fp32", "bf16", "fp16"]
+
+BACKENDS: tuple[Backend, ...] = ("auto", "openvino", "torch")
+
+
+@dataclass(frozen=True, slots=True)
+class EngineRequest:
+    """What is wanted of an engine; `open_engine` decides what is left open.
+
+    `device` is "auto", "cpu", "gpu" (OpenVINO: Intel's) or "cuda". `threads` None leaves the number
+    to the runtime. `streams` is how many frames run at once; None measures it for a fixed `size`
+    (a few seconds at most) and takes 1 for any size. Who needs the same bytes again asks for what
+    `identity` said: backend, device, precision, threads and streams. `size` (height, width) fixes
+    the shape, which is faster; None takes any.
+    """
+
+    backend: Backend = "auto"
+    device: str = "auto"
+    precision: Precision = "auto"
+    threads: int | None = None
+    streams: int | None = None
+    form: Form = "self"
+    size: tuple[int, int] | None = None
+    pixels: Pixels = "uint8"
+
+
+class Engine(Protocol):
+    """A generator ready to run: pixels in, pixels out.
+
+    Takes one caller at a time, from any thread. Closed by `with`; a call after that raises
+    RuntimeError. A frame's result depends neither on its place in the batch nor on its neighbours.
+    """
+
+    @property
+    def spec(self) -> GeneratorSpec:
+        """The generator that runs."""
+
+    @property
+    def identity(self) -> Mapping[str, str]:
+        """All that decides the bytes of a result; equal identities give equal bytes."""
+
+    @property
+    def batch(self) -> int:
+        """The number of frames in a call that keeps the device busy; any other works too."""
+
+    @property
+    def description(self) -> str:
+        """What was chosen, in one line."""
+
+    @property
+    def why(self) -> str:
+        """Why it was chosen, in one line."""
+
+    def __call__(
+        self, frames: NDArray[Any], statistics: NDArray[np.float32] | None = None
+    ) -> NDArray[Any]:
+        """Translate `frames` `[N, H, W, 3]` (uint8, or float32 in 0 to 1) to the same shape and dtype.
+
+        H and W are multiples of `spec.multiple_of`, at least `spec.minimum_size`, or the request's
+        size. The form "statistics" needs `statistics` float32 `[1 or N, 2, C]`; the form "measure"
+        gives such `[N, 2, C]` in place of pixels. Frames may be a view of any strides. Raises
+        ValueError for anything else.
+        """
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+
+def open_engine(model: Model, request: EngineRequest | None = None) -> Engine:
+    """Choose a backend for `model` and make it ready.
+
+    Raises UserError when the request cannot be met: a backend that is not installed, a device or
+    precision that this machine lacks.
+    """
+    request = request or EngineRequest()
+    if request.size is not None:
+        check_size(model.spec, *request.size)
+    if request.backend not in BACKENDS:
+        raise UserError(f"There is no backend {request.backend!r}", f"Known: {', '.join(BACKENDS)}")
+    why = "as asked"
+    if request.backend == "auto":
+        request, why = _choose(request)
+    if request.backend == "torch":
+        if find_spec("torch") is None:
+            raise UserError("The torch backend is not installed", "pip install 'cgvideo[torch]'")
+        from engines.torch_engine import TorchEngine
+
+        return TorchEngine(model, request, why)
+    if find_spec("openvino") is None:
+        raise UserError("The openvino backend is not installed", "pip install openvino")
+    from engines.openvino_engine import OpenVinoEngine
+
+    return OpenVinoEngine(model, request, why)
+
+
+def check_size(spec: GeneratorSpec, height: int, width: int) -> None:
+    """Raise ValueError for a size that the generator does not take."""
+    least, multiple = spec.minimum_size, spec.multiple_of
+    if min(height, width) < least or height % multiple or width % multiple:
+        raise ValueError(
+            f"{height}x{width} is not possible: both at least {least} and multiples of {multiple}"
+        )
+
+
+def check_call(
+    spec: GeneratorSpec,
+    request: EngineRequest,
+    frames: NDArray[Any],
+    statistics: NDArray[Any] | None,
+) -> None:
+    """Raise ValueError unless a call keeps to what `Engine.__call__` says."""
+    if frames.ndim != 4 or frames.shape[3] != 3 or frames.dtype != request.pixels:
+        raise ValueError(
+            f"frames must be {request.pixels} [N, H, W, 3], not {frames.dtype} {list(frames.shape)}"
+        )
+    count, height, width, _ = frames.shape
+    check_size(spec, height, width)
+    if request.size is not None and (height, width) != tuple(request.size):
+        raise ValueError(f"this engine is for {request.size}, not {height}x{width}")
+    if (request.form == "statistics") != (statistics is not None):
+        raise ValueError(
+            f"an engine of the form {request.form!r} was given statistics or lacks them"
+        )
+    if statistics is not None:
+        channels = spec.statistics_channels
+        if statistics.shape not in ((1, 2, channels), (count, 2, channels)):
+            raise ValueError(f"statistics must be [1 or {count}, 2, {channels}]")
+
+
+def _choose(request: EngineRequest) -> tuple[EngineRequest, str]:
+    """Backend and device for "auto", and why: an NVIDIA GPU that torch can use, else OpenVINO."""
+    device = request.device.lower()
+    if device.startswith("cuda"):
+        return replace(request, backend="torch"), "torch is the backend for CUDA devices"
+    if device == "auto" and _has_nvidia_driver():
+        if find_spec("torch") is None:
+            why = (
+                "the fastest here without torch (the NVIDIA GPU needs pip install 'cgvideo[torch]')"
+            )
+            return replace(request, backend="openvino"), why
+        import engines.torch_engine
+
+        if engines.torch_engine.cuda_works():
+            return replace(request, backend="torch", device="cuda"), "there is an NVIDIA GPU"
+    return replace(request, backend="openvino"), "the fastest backend on CPUs"
+
+
+def _has_nvidia_driver() -> bool:
+    """Ask the driver itself: importing torch only to learn that there is no GPU takes seconds."""
+    try:
+        driver = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+    except OSError:
+        return False
+    count = ctypes.c_int(0)
+    return (
+        driver.cuInit(0) == 0
+        and driver.cuDeviceGetCount(ctypes.byref(count)) == 0
+        and count.value > 0
+    )

@@ -1,0 +1,109 @@
+"""Where models are found by name: those that come with the program, and the user's own."""
+
+import os
+import re
+import shutil
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+
+from platformdirs import user_data_dir
+
+from engines.atomic import replacing
+from engines.errors import UserError
+from engines.model_file import Model, read_model
+
+SUFFIX = ".safetensors"
+_BUILT_IN = Path(__file__).parent / "models"
+# Begins with a letter or digit, so that no name is hidden, a path, or an option.
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
+# Windows opens devices by these names whatever their suffix.
+_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelEntry:
+    """A model that can be named on the command line."""
+
+    name: str
+    path: Path
+    built_in: bool
+
+
+def models_folder() -> Path:
+    """The folder of the user's own models: `CGVIDEO_MODELS`, else the platform's data folder."""
+    chosen = os.environ.get("CGVIDEO_MODELS")
+    return Path(chosen) if chosen else Path(user_data_dir("cgvideo", appauthor=False), "models")
+
+
+def list_models() -> list[ModelEntry]:
+    """All models by name; a user's model hides a built-in one of the same name."""
+    entries = {
+        path.stem: ModelEntry(path.stem, path, built_in)
+        for folder, built_in in ((_BUILT_IN, True), (models_folder(), False))
+        for path in folder.glob(f"*{SUFFIX}")
+        if _is_sane(path.stem)
+    }
+    return [entries[name] for name in sorted(entries)]
+
+
+def find_model(name_or_path: str) -> Model:
+    """Read the model of that name, or the model file at that path.
+
+    What ends in .safetensors or holds a path separator is a path. Raises UserError for an unknown
+    name (with the known ones and the closest) and for a file that is no model.
+    """
+    if name_or_path.endswith(SUFFIX) or Path(name_or_path).name != name_or_path:
+        return read_model(Path(name_or_path).expanduser())
+    return read_model(_entry(name_or_path).path)
+
+
+def add_model(file: Path, name: str | None = None) -> ModelEntry:
+    """Copy a model file into the user's models, under its own stem unless `name` is given.
+
+    Raises UserError for a file that is no model, for a name that cannot be a file's, and for one
+    that is taken.
+    """
+    name = file.stem if name is None else name
+    if not _is_sane(name):
+        raise UserError(
+            f"{name!r} cannot be a model's name",
+            "Use letters, digits, dots, dashes and underscores, beginning with a letter or digit",
+        )
+    read_model(file)  # refuses what is no model
+    if any(entry.name.casefold() == name.casefold() for entry in list_models()):
+        raise UserError(f"There is a model named {name} already", "Give another name with --name")
+    target = models_folder() / f"{name}{SUFFIX}"
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(target) as scratch:
+            shutil.copyfile(file, scratch)
+    except OSError as error:
+        raise UserError(
+            f"{target} cannot be written ({error.strerror or error})",
+            "Choose another folder with the environment variable CGVIDEO_MODELS",
+        ) from error
+    return ModelEntry(name, target, built_in=False)
+
+
+def remove_model(name: str) -> None:
+    """Delete one of the user's models; raises UserError for unknown and for built-in ones."""
+    entry = _entry(name)
+    if entry.built_in:
+        raise UserError(f"{name} comes with the program and stays", "Only models you added can go")
+    entry.path.unlink()
+
+
+def _entry(name: str) -> ModelEntry:
+    entries = {entry.name: entry for entry in list_models()}
+    if name not in entries:
+        close = get_close_matches(name, entries, n=1)
+        guess = f"Did you mean {close[0]}? " if close else ""
+        raise UserError(
+            f"There is no model named {name!r}", f"{guess}Known: {', '.join(entries) or 'none'}"
+        )
+    return entries[name]
+
+
+def _is_sane(name: str) -> bool:
+    return bool(_NAME.fullmatch(name)) and not _RESERVED.fullmatch(name)

@@ -1,0 +1,128 @@
+"""A generator on disk: weights, spec and card in one .safetensors file."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from engines.atomic import replacing
+from engines.errors import UserError
+from engines.spec import EPSILON, SPEC_KEYS, GeneratorSpec
+
+Array = NDArray[Any]
+
+_MEND = "Use a model made by `cgvideo train` or `cgvideo models import`"
+_STATISTICS = ("statistics.mean", "statistics.std")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Model:
+    """A generator with its weights.
+
+    `weights` maps `<layer key>.weight` and `<layer key>.bias` to arrays as stored (float16 or
+    float32). `mean` and `std` are float32 `[statistics_channels]`: what each channel typically is in
+    front of its norm (bias included), over many pictures; both None for a model that never measured
+    them. `card` holds what people should know: does, data, terms, recipe, images_seen and so on.
+    """
+
+    name: str
+    spec: GeneratorSpec
+    weights: Mapping[str, Array]
+    mean: NDArray[np.float32] | None = None
+    std: NDArray[np.float32] | None = None
+    card: Mapping[str, str] = field(default_factory=dict)
+    sha256: str = ""
+    path: Path | None = None
+
+    def weight(self, key: str) -> NDArray[np.float32]:
+        """One array in float32."""
+        return np.asarray(self.weights[key], np.float32)
+
+    def typical_statistics(self) -> NDArray[np.float32] | None:
+        """The typical scale and shift of each channel, float32 `[1, 2, statistics_channels]`.
+
+        It is what an engine of the form "statistics" takes. None when the file carries none.
+        """
+        if self.mean is None or self.std is None:
+            return None
+        scale = 1 / np.sqrt(self.std.astype(np.float64) ** 2 + EPSILON)
+        return np.stack([scale, -self.mean * scale])[None].astype(np.float32)
+
+
+def read_model(path: Path) -> Model:
+    """Read a model file and check all of it against its own description.
+
+    Nothing in the file is ever executed. Raises UserError for a file that is missing, truncated,
+    of another kind, or whose arrays are not those of the generator it describes.
+    """
+    try:
+        with safe_open(path, "numpy") as file:
+            metadata: dict[str, str] = file.metadata() or {}
+            arrays: dict[str, Array] = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        with path.open("rb") as opened:
+            sha256 = hashlib.file_digest(opened, "sha256").hexdigest()
+    except FileNotFoundError as error:
+        raise UserError(f"There is no model file {path}", "Check the path") from error
+    except (SafetensorError, TypeError, ValueError) as error:  # TypeError: bf16 and other dtypes
+        raise UserError(f"{path} is not a model file, or a damaged one ({error})", _MEND) from error
+    except OSError as error:
+        raise UserError(
+            f"{path} cannot be read ({error.strerror or error})", "Check the file"
+        ) from error
+    spec = GeneratorSpec.from_metadata(metadata)
+    _check(spec, arrays, str(path))
+    mean, std = (arrays.pop(key, None) for key in _STATISTICS)
+    card = {key: value for key, value in metadata.items() if key not in SPEC_KEYS | {"name"}}
+    return Model(metadata.get("name", path.stem), spec, arrays, mean, std, card, sha256, path)
+
+
+def write_model(path: Path, model: Model) -> None:
+    """Write `model` to `path`, wholly or not at all; `model.sha256` and `model.path` are ignored.
+
+    Raises UserError when the arrays are not those of `model.spec`.
+    """
+    arrays = {key: np.ascontiguousarray(array) for key, array in model.weights.items()}
+    for key, values in zip(_STATISTICS, (model.mean, model.std), strict=True):
+        if values is not None:
+            arrays[key] = np.ascontiguousarray(values, np.float32)
+    _check(model.spec, arrays, str(path))
+    # Sorted, so that the same model always gives the same bytes.
+    metadata = model.spec.to_metadata() | dict(model.card) | {"name": model.name}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as scratch:
+        save_file(dict(sorted(arrays.items())), scratch, dict(sorted(metadata.items())))
+
+
+def _check(spec: GeneratorSpec, arrays: Mapping[str, Array], path: str) -> None:
+    """Raise UserError unless `arrays` are exactly those that `spec` needs, finite and of its shapes."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    for layer in spec.layers:
+        shapes[f"{layer.key}.weight"] = layer.weight_shape
+        shapes[f"{layer.key}.bias"] = (layer.outputs,)
+    if any(key in arrays for key in _STATISTICS):
+        shapes |= dict.fromkeys(_STATISTICS, (spec.statistics_channels,))
+    problem = ""
+    if missing := sorted(shapes.keys() - arrays.keys()):
+        problem = f"lacks {missing[0]}"
+    elif surplus := sorted(arrays.keys() - shapes.keys()):
+        problem = f"holds {surplus[0]}, which its generator has not"
+    for key, shape in shapes.items():
+        if problem:
+            raise UserError(f"{path} {problem} (it says: {spec.name}, {spec.upsampling})", _MEND)
+        array = arrays[key]
+        if array.shape != shape:
+            problem = f"has {key} of shape {list(array.shape)} in place of {list(shape)}"
+        elif array.dtype not in (np.float16, np.float32):
+            problem = f"has {key} as {array.dtype}, which is not float16 or float32"
+        elif not np.isfinite(array).all():
+            problem = f"has numbers in {key} that are not finite"
+        elif key == "statistics.std" and (array <= 0).any():
+            problem = "has typical deviations that are not positive"
+    if problem:
+        raise UserError(f"{path} {problem}", _MEND)
