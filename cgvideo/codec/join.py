@@ -1,0 +1,284 @@
+"""Parts, sound, subtitles and chapters become one file; a rehearsal of it; a check of the result."""
+
+import heapq
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+
+from cgvideo.clip import Clip
+from cgvideo.codec.color import FULL_RANGE, LIMITED_RANGE
+from cgvideo.codec.encode import Encoding
+from cgvideo.codec.errors import writing
+from cgvideo.codec.streams import (
+    CarriedStream,
+    TimeShift,
+    add_carried,
+    carried_packets,
+    packet_time,
+    possible_ways,
+)
+from engines.errors import UserError
+
+# Muxers by suffix. AVI and others cannot hold a frame's own pts, so they are not among them.
+FORMATS = {
+    ".mp4": "mp4",
+    ".m4v": "mp4",
+    ".mov": "mov",
+    ".mkv": "matroska",
+    ".ts": "mpegts",
+    ".m2ts": "mpegts",
+    ".mts": "mpegts",
+    ".flv": "flv",
+}
+MOVABLE_START = ("mpegts", "flv")  # these shift all streams together so that no time is negative
+REHEARSED_PACKETS = 400
+NOT_CARRIED_TAGS = ("major_brand", "minor_version", "compatible_brands", "encoder", "duration")
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """An encoded segment: its file, and the pts (in the clip's time base) where it belongs."""
+
+    path: Path
+    first_pts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Muxing:
+    """How the finished file is put together."""
+
+    format: str
+    carried: tuple[CarriedStream, ...]
+    shift: TimeShift
+
+
+def join(
+    parts: Sequence[Part],
+    clip: Clip,
+    encoding: Encoding,
+    muxing: Muxing,
+    last_duration: int,
+    target: Path,
+    packet_limit: int | None = None,
+) -> None:
+    """Mux all parts, each where it belongs, and the other streams of the source into `target`.
+
+    Every dts is written anew, from the sorted pts of the whole file: the dts of joined parts go
+    backwards where the frame rate varies. `last_duration` is that of the last frame in the clip's
+    ticks. `packet_limit` (for rehearsals) stops after so many packets of the other streams.
+
+    Raises:
+        UserError: the disk is full, or the container does not take a stream.
+    """
+    with (
+        writing(target),
+        av.open(clip.path, metadata_errors="replace") as source,
+        av.open(
+            target, "w", format=muxing.format, container_options=_container_options(clip, muxing)
+        ) as output,
+    ):
+        stream = _add_video(output, parts[0], clip, encoding)
+        carriers = {}
+        for carried in muxing.carried:
+            source_stream = source.streams[carried.info.index]
+            carriers[carried.info.index] = add_carried(
+                output, source_stream, carried, muxing.shift
+            )
+        _copy_tags(source, output, clip, muxing)
+        video = _video_packets(parts, clip, muxing.shift, last_duration, stream)
+        others = _limited(carried_packets(source, carriers, muxing.shift), packet_limit)
+        for _, packet in heapq.merge(video, others, key=lambda timed: timed[0]):
+            output.mux_one(packet)
+
+
+def rehearse(
+    sample: Part, clip: Clip, encoding: Encoding, muxing: Muxing, target: Path
+) -> tuple[tuple[CarriedStream, ...], tuple[str, ...]]:
+    """Find out before rendering how each other stream of the clip can come along.
+
+    Muxes a tiny sample of the video with the real first packets of every stream into `target`,
+    which is removed again. Gives the streams that come along, and a line for each that is
+    converted or left out.
+
+    Raises:
+        UserError: not even the video alone can be muxed.
+    """
+
+    def plays(carried: tuple[CarriedStream, ...]) -> bool:
+        trial = Muxing(muxing.format, carried, muxing.shift)
+        try:
+            join([sample], clip, encoding, trial, 1, target, packet_limit=REHEARSED_PACKETS)
+        except (UserError, ValueError, av.FFmpegError, RuntimeError):
+            return False
+        finally:
+            target.unlink(missing_ok=True)
+        return True
+
+    everything = tuple(CarriedStream(info) for info in clip.other_streams)
+    if plays(everything):
+        return everything, ()
+    join([sample], clip, encoding, Muxing(muxing.format, (), muxing.shift), 1, target)
+    target.unlink(missing_ok=True)
+    chosen: list[CarriedStream] = []
+    notices: list[str] = []
+    for info in clip.other_streams:
+        ways = (CarriedStream(info, how) for how in possible_ways(info))
+        way = next((way for way in ways if plays((*chosen, way))), None)
+        if way is None:
+            notices.append(f"{info} does not fit into {muxing.format} and is left out")
+            continue
+        if way.how != "copy":
+            notices.append(f"{info} does not fit into {muxing.format}: converted {way.how}")
+        chosen.append(way)
+    return tuple(chosen), tuple(notices)
+
+
+def check(
+    path: Path, expected_pts: Sequence[int], clip: Clip, muxing: Muxing
+) -> None:
+    """Read the finished file back: every frame with its own pts, and every stream readable.
+
+    `expected_pts` are ascending, in the clip's time base, before the shift.
+
+    Raises:
+        UserError: the file does not hold what was rendered.
+    """
+    seen: dict[int, int] = {}
+    times: list[Fraction] = []
+    try:
+        with av.open(path, metadata_errors="replace") as container:
+            video = container.streams.video[0]
+            tick = Fraction(video.time_base)
+            for packet in container.demux():
+                if packet.size == 0:
+                    continue
+                seen[packet.stream_index] = seen.get(packet.stream_index, 0) + 1
+                if packet.stream_index == video.index:
+                    times.append(packet_time(packet) or Fraction(0))
+        with av.open(path, metadata_errors="replace") as container:
+            next(container.decode(video=0))
+    except (av.FFmpegError, StopIteration) as error:
+        raise UserError(f"{path} was written but cannot be read back ({error})", "") from error
+    times.sort()
+    wanted = [pts * clip.time_base - muxing.shift.start for pts in expected_pts]
+    if len(times) != len(wanted):
+        raise UserError(f"{path} holds {len(times)} frames instead of {len(wanted)}", "")
+    moved = times[0] - wanted[0] if muxing.format in MOVABLE_START else Fraction(0)
+    worst = max(abs(a - b - moved) for a, b in zip(times, wanted, strict=True))
+    if worst > tick / 2:
+        raise UserError(f"{path} shows a frame {float(worst):.6f} s from its time", "")
+
+
+def _container_options(clip: Clip, muxing: Muxing) -> dict[str, str]:
+    options = {"fflags": "+bitexact"}
+    if muxing.format in ("mp4", "mov"):
+        # Edit lists count in movie ticks: at the default of 1/1000 s they would move every frame.
+        options["movie_timescale"] = str(clip.time_base.denominator)
+        options["movflags"] = "+faststart"
+    if muxing.format == "mpegts":
+        options["mpegts_copyts"] = "1"
+    return options
+
+
+def _add_video(output: Any, part: Part, clip: Clip, encoding: Encoding) -> Any:
+    with av.open(part.path) as container:
+        stream = output.add_stream_from_template(container.streams.video[0], opaque=True)
+    stream.time_base = clip.time_base
+    stream.sample_aspect_ratio = encoding.sample_aspect_ratio
+    context = stream.codec_context
+    context.sample_aspect_ratio = encoding.sample_aspect_ratio
+    color = encoding.color
+    context.color_range = {None: 0, True: FULL_RANGE, False: LIMITED_RANGE}[color.full_range]
+    context.colorspace = color.matrix
+    context.color_primaries = color.primaries
+    context.color_trc = color.transfer
+    if encoding.codec == "hevc" and output.format.name in ("mp4", "mov"):
+        context.codec_tag = "hvc1"  # Apple's players take no other
+    if not clip.orientation.is_upright:
+        stream.set_display_matrix(clip.orientation.matrix)
+    return stream
+
+
+def _copy_tags(source: Any, output: Any, clip: Clip, muxing: Muxing) -> None:
+    output.metadata.update(
+        {k: v for k, v in source.metadata.items() if k.lower() not in NOT_CARRIED_TAGS}
+    )
+    video = source.streams[clip.stream_index]
+    output.streams.video[0].metadata.update(
+        {
+            k: v
+            for k, v in video.metadata.items()
+            if k.lower() not in (*NOT_CARRIED_TAGS, "vendor_id", "rotate")
+        }
+    )
+    chapters = []
+    for chapter in source.chapters():
+        time_base = Fraction(chapter["time_base"])
+        offset = round(muxing.shift.start / time_base)
+        end = chapter["end"] - offset
+        if muxing.shift.end is not None:
+            end = min(end, round(muxing.shift.end / time_base) - offset)
+        start = max(0, chapter["start"] - offset) if muxing.shift.trimmed else chapter["start"]
+        if end > start:
+            chapters.append({**chapter, "start": start, "end": end})
+    if chapters:
+        output.set_chapters(chapters)
+
+
+def _video_packets(
+    parts: Sequence[Part], clip: Clip, shift: TimeShift, last_duration: int, stream: Any
+) -> Iterator[tuple[Fraction, Any]]:
+    """(seconds of dts, packet) of all parts in decode order, with the plan's pts and new dts."""
+    offset = round(shift.start / clip.time_base)
+    decode_order = [
+        part.first_pts + ticks - offset for part in parts for ticks in _part_ticks(part, clip)
+    ]
+    shown = sorted(decode_order)
+    # A frame must be decoded before it is shown: how far decode order runs ahead of display order.
+    delay = max(position - bisect_left(shown, pts) for position, pts in enumerate(decode_order))
+    step = max(1, (shown[-1] - shown[0]) // max(1, len(shown) - 1))
+    lead = [shown[0] - step * (delay - position) for position in range(delay)]
+    all_dts = lead + shown[: len(shown) - delay]
+    after = dict(zip(shown, shown[1:], strict=False))
+    position = 0
+    for part in parts:
+        with av.open(part.path) as container:
+            for packet in container.demux(video=0):
+                if packet.size == 0:
+                    continue
+                pts, dts = decode_order[position], all_dts[position]
+                packet.time_base = clip.time_base
+                packet.pts, packet.dts = pts, dts
+                packet.duration = after[pts] - pts if pts in after else last_duration
+                packet.stream = stream
+                position += 1
+                yield dts * clip.time_base, packet
+
+
+def _part_ticks(part: Part, clip: Clip) -> list[int]:
+    """The pts of a part's packets in decode order, in the clip's ticks, its first frame at 0."""
+    with av.open(part.path) as container:
+        time_base = Fraction(container.streams.video[0].time_base)
+        ticks = [
+            round(packet.pts * time_base / clip.time_base)
+            for packet in container.demux(video=0)
+            if packet.size
+        ]
+    first = min(ticks)  # muxers shift a part so that its dts are not negative
+    return [tick - first for tick in ticks]
+
+
+def _limited(
+    packets: Iterator[tuple[Fraction, Any]], limit: int | None
+) -> Iterator[tuple[Fraction, Any]]:
+    for count, timed in enumerate(packets):
+        if limit is not None and count >= limit:
+            return
+        yield timed
+
+

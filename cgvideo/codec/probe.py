@@ -1,0 +1,127 @@
+"""Look at a video: its container, its streams and its first frame."""
+
+import struct
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+
+from cgvideo.clip import UNSPECIFIED, Clip, ColorTags, Orientation, StreamInfo
+from cgvideo.codec.errors import reading
+from engines.errors import UserError
+
+FIRST_FRAME_PACKETS = 500  # a picture must come within so many packets of the video stream
+
+
+def probe(path: Path) -> Clip:
+    """Describe the video at `path` by its headers and its first decodable frame.
+
+    Raises:
+        UserError: the file does not exist, is no video, holds no picture that decodes, or is HDR.
+    """
+    with reading(path), av.open(path, metadata_errors="replace") as container:
+        stream = _main_video(path, container)
+        frame = _first_frame(path, container, stream)
+        color = _color_tags(stream, frame)
+        if color.is_hdr:
+            raise UserError(
+                f"{path} is HDR video ({'PQ' if color.transfer == 16 else 'HLG'}), and the models"
+                " know only ordinary (SDR) pictures",
+                "Make an SDR copy first",
+            )
+        time_base = Fraction(stream.time_base or Fraction(1, 1000))
+        return Clip(
+            path=path,
+            container=container.format.name,
+            codec=stream.codec_context.name,
+            pixel_format=frame.format.name,
+            bit_depth=max(part.bits for part in frame.format.components),
+            stream_index=stream.index,
+            size=(frame.height, frame.width),
+            sample_aspect_ratio=_sample_aspect_ratio(stream),
+            rate=_rate(stream),
+            time_base=time_base,
+            first_pts=frame.pts if frame.pts is not None else 0,
+            duration_seconds=_duration(container, stream, time_base),
+            frame_count_from_header=stream.frames or None,
+            color=color,
+            orientation=_orientation(frame),
+            interlaced=bool(frame.interlaced_frame),
+            has_alpha=any(part.is_alpha for part in frame.format.components),
+            other_streams=tuple(
+                _stream_info(other) for other in container.streams if other.index != stream.index
+            ),
+        )
+
+
+def _main_video(path: Path, container: Any) -> Any:
+    """The first video stream that is not a cover picture."""
+    for stream in container.streams.video:
+        if not stream.disposition & av.stream.Disposition.attached_pic:
+            if stream.codec_context is None:
+                break
+            return stream
+    found = ", ".join(sorted({stream.type for stream in container.streams})) or "nothing"
+    raise UserError(f"{path} holds no video that can be decoded (only {found})", "")
+
+
+def _first_frame(path: Path, container: Any, stream: Any) -> Any:
+    for number, packet in enumerate(container.demux(stream)):
+        try:
+            frames = packet.decode()
+        except av.FFmpegError:
+            frames = []
+        if frames:
+            return frames[0]
+        if number > FIRST_FRAME_PACKETS:
+            break
+    raise UserError(f"No picture of {path} can be decoded", "See whether a player shows it")
+
+
+def _color_tags(stream: Any, frame: Any) -> ColorTags:
+    jpeg = frame.format.name.startswith("yuvj")
+    known_range = {1: False, 2: True}.get(int(frame.color_range), None)
+    return ColorTags(
+        full_range=True if jpeg else known_range,
+        matrix=int(frame.colorspace),
+        primaries=int(frame.color_primaries),
+        transfer=int(frame.color_trc) or UNSPECIFIED,
+    )
+
+
+def _orientation(frame: Any) -> Orientation:
+    """The signs of the display matrix; a turn that is not right-angled is left to the player."""
+    for side_data in frame.side_data:
+        if side_data.type.name == "DISPLAYMATRIX":
+            a, b, _, c, d = struct.unpack("=5i", bytes(side_data)[:20])
+            signs = [(x > 0) - (x < 0) for x in (a, b, c, d)]
+            right_angled = sorted(map(abs, signs)) == [0, 0, 1, 1] and abs(signs[0]) == abs(signs[3])
+            if right_angled:
+                return Orientation(*signs)
+    return Orientation()
+
+
+def _sample_aspect_ratio(stream: Any) -> Fraction:
+    ratio = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio
+    return Fraction(ratio) if ratio else Fraction(1)
+
+
+def _rate(stream: Any) -> Fraction:
+    for rate in (stream.average_rate, stream.guessed_rate, stream.base_rate):
+        if rate and 0 < rate <= 1000:
+            return Fraction(rate)
+    return Fraction(25)
+
+
+def _duration(container: Any, stream: Any, time_base: Fraction) -> float | None:
+    if stream.duration:
+        return float(stream.duration * time_base)
+    return container.duration / av.time_base if container.duration else None
+
+
+def _stream_info(stream: Any) -> StreamInfo:
+    codec = stream.codec_context.name if stream.codec_context is not None else stream.name
+    kind = "data" if stream.type == "unknown" else stream.type
+    language = stream.metadata.get("language", "")
+    return StreamInfo(stream.index, kind, codec or "", "" if language == "und" else language)

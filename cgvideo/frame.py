@@ -1,0 +1,40 @@
+"""A frame: pixels and the moment they belong to."""
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Pixels = NDArray[np.uint8] | NDArray[np.float32]
+"""RGB `[H, W, 3]`, upright: `uint8` 0..255, or deep pixels as `float32` 0..1."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frame:
+    """One decoded frame.
+
+    `number` counts decoded frames from the first one wanted; `pts` and `duration` are in ticks of
+    the clip's time base (`duration` 0 where the container does not say).
+    """
+
+    number: int
+    pts: int
+    duration: int
+    pixels: Pixels
+
+    def __repr__(self) -> str:
+        height, width, _ = self.pixels.shape
+        return f"Frame({self.number}, pts={self.pts}, {width}x{height} {self.pixels.dtype})"
+
+    def content_hash(self) -> str:
+        """Tell this frame's pixels from any others (hex, 128 bits)."""
+        return hashlib.blake2b(np.ascontiguousarray(self.pixels).data, digest_size=16).hexdigest()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TranslatedFrame:
+    """A source frame beside what the generator made of it; both pictures have the same size."""
+
+    source: Frame
+    pixels: Pixels

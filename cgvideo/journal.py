@@ -1,0 +1,200 @@
+"""The record of committed parts: what a crash, a power cut or a Ctrl-C cannot take away."""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from filelock import FileLock, Timeout
+
+from cgvideo.codec.decode import Seam
+from cgvideo.codec.join import Part
+from engines.atomic import replacing, sync
+from engines.errors import UserError
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class PartRecord:
+    """One committed segment: its file as it must be, its frames' times, its last source frame."""
+
+    segment: int
+    bytes: int
+    sha256: str
+    pts: tuple[int, ...]
+    last_duration: int
+    seam_hash: str
+
+
+class Journal:
+    """Committed parts of one plan, in `folder`: an append-only file of JSON lines and the parts.
+
+    The first line names the plan's fingerprint; each further one is a part, written after the part
+    is on the disk; a last line says how many frames there are in all. A torn last line (a power
+    cut) is ignored. The folder is locked while the journal is open.
+
+    Raises:
+        UserError: another run works on the same output, or the folder cannot be written.
+    """
+
+    def __init__(self, folder: Path, fingerprint: str, description: dict[str, Any]) -> None:
+        self.folder = folder
+        self.frames_in_all: int | None = None
+        self._fingerprint = fingerprint
+        self._description = description
+        self._parts: dict[int, PartRecord] = {}
+        self._lock = FileLock(folder / "lock", timeout=0)
+        self._path = folder / "journal.jsonl"
+
+    def __enter__(self) -> Self:
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(
+                f"{self.folder.parent.parent} may not be written", "Choose another place with -o"
+            ) from error
+        try:
+            self._lock.acquire()
+        except Timeout as error:
+            raise UserError(
+                f"Another run is converting to the same output (its work is in {self.folder})",
+                "Wait for it, or choose another name with -o",
+            ) from error
+        self._read()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._lock.release()
+        if not self._parts and self.folder.exists():  # nothing that another run could go on from
+            self._remove_folder()
+
+    @property
+    def parts(self) -> list[PartRecord]:
+        """Committed parts in the order of the clip."""
+        return [self._parts[segment] for segment in sorted(self._parts)]
+
+    def __contains__(self, segment: int) -> bool:
+        return segment in self._parts
+
+    def part_path(self, segment: int) -> Path:
+        return self.folder / f"{segment:06d}.nut"
+
+    def files(self) -> list[Part]:
+        """Part files in order, each with the pts of its first frame."""
+        return [Part(self.part_path(record.segment), record.pts[0]) for record in self.parts]
+
+    def seam_before(self, segment: int, frames_per_segment: int) -> Seam | None:
+        """Where decoding goes on for a segment: the last source frame of the one before it."""
+        if segment == 0:
+            return None
+        record = self._parts[segment - 1]
+        return Seam(segment * frames_per_segment - 1, record.pts[-1], record.seam_hash)
+
+    def missing_runs(self, frames_per_segment: int) -> list[range]:
+        """Runs of segments to render, in order; the last is endless while the end is not known."""
+        endless = 1 << 40
+        count = endless
+        if self.frames_in_all is not None:
+            count = -(-self.frames_in_all // frames_per_segment)
+        bounds = [-1, *sorted(self._parts), count]
+        runs = [range(a + 1, b) for a, b in zip(bounds, bounds[1:], strict=False)]
+        return [run for run in runs if len(run)]
+
+    @contextmanager
+    def committing(self, segment: int) -> Iterator[Path]:
+        """Give the place for a part; when the block ends well the part is on the disk, whole."""
+        with replacing(self.part_path(segment)) as scratch:
+            yield scratch
+
+    def commit(self, record: PartRecord) -> None:
+        """Make a part count. Its file must be in place."""
+        self._append({"part": asdict(record)})
+        self._parts[record.segment] = record
+
+    def note_end(self, frames: int) -> None:
+        """Record how many frames the clip has in all."""
+        self.frames_in_all = frames
+        self._append({"end": frames})
+
+    def discard(self) -> None:
+        """The output is finished: the parts are not needed any more."""
+        self._parts.clear()
+
+    def _read(self) -> None:
+        lines = self._path.read_bytes().split(b"\n") if self._path.exists() else []
+        entries = [entry for entry in map(_parsed, lines[:-1]) if entry is not None]
+        if not entries or entries[0].get("fingerprint") != self._fingerprint:
+            self._begin()
+            return
+        for entry in entries[1:]:
+            if "end" in entry:
+                self.frames_in_all = int(entry["end"])
+            elif "part" in entry:
+                fields = entry["part"]
+                record = PartRecord(**{**fields, "pts": tuple(fields["pts"])})
+                if _is_whole(self.part_path(record.segment), record):
+                    self._parts[record.segment] = record
+
+    def _begin(self) -> None:
+        with replacing(self._path) as scratch:
+            first = {
+                "cgvideo": FORMAT,
+                "fingerprint": self._fingerprint,
+                "plan": self._description,
+            }
+            scratch.write_text(json.dumps(first) + "\n", encoding="utf-8")
+
+    def _append(self, entry: dict[str, Any]) -> None:
+        # A torn line of an earlier run must not swallow this one.
+        torn = not self._path.read_bytes().endswith(b"\n")
+        with self._path.open("ab") as file:
+            file.write((b"\n" if torn else b"") + json.dumps(entry).encode() + b"\n")
+        sync(self._path)
+
+    def _remove_folder(self) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)
+        parent = self.folder.parent
+        if parent.is_dir() and not any(parent.iterdir()):
+            parent.rmdir()
+
+
+def describe_part(
+    path: Path, segment: int, pts: tuple[int, ...], last_duration: int, seam_hash: str
+) -> PartRecord:
+    """The record of a finished part file."""
+    return PartRecord(
+        segment, path.stat().st_size, file_sha256(path), pts, last_duration, seam_hash
+    )
+
+
+def file_sha256(path: Path) -> str:
+    """The sha256 of a whole file, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _is_whole(path: Path, record: PartRecord) -> bool:
+    return (
+        path.is_file()
+        and path.stat().st_size == record.bytes
+        and file_sha256(path) == record.sha256
+    )
+
+
+def _parsed(line: bytes) -> dict[str, Any] | None:
+    try:
+        entry = json.loads(line)
+    except ValueError:
+        return None
+    return entry if isinstance(entry, dict) else None

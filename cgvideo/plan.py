@@ -1,0 +1,367 @@
+"""Every decision of a conversion, made before its first frame."""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import time
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cgvideo.clip import Clip
+from cgvideo.codec.encode import (
+    CODECS,
+    Encoding,
+    check_pixel_format,
+    choose_pixel_format,
+    encoder_options,
+    write_part,
+)
+from cgvideo.codec.join import FORMATS, Muxing, Part, rehearse
+from cgvideo.codec.streams import TimeShift
+from cgvideo.translate import padded_size
+from engines.engine import Engine
+from engines.errors import UserError
+from engines.model_file import Model
+
+SEGMENT_FRAMES = 96
+"""Frames in a segment: the unit of resume. Batches of 1, 2, 3, 4, 6, 8 … frames divide it."""
+
+WHOLE_HASH_BYTES = 64 << 20
+HASH_BLOCKS = 64
+HASH_BLOCK_BYTES = 64 << 10
+MOST_ENCODER_THREADS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the user asked for; the names are those of the command line.
+
+    `start` and `duration` are in seconds, `max_size` is the longer side in pixels, `strength` goes
+    from 0 (the source) to 1 (the translation).
+    """
+
+    output: Path | None = None
+    start: float = 0.0
+    duration: float | None = None
+    max_size: int | None = None
+    strength: float = 1.0
+    codec: str = "h264"
+    crf: float | None = None
+    preset: str | None = None
+    pixel_format: str | None = None
+    audio: bool = True
+    compare: bool = False
+    overwrite: bool = False
+    backend: str = "auto"
+    device: str = "auto"
+    precision: str = "auto"
+    threads: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.start < 0:
+            raise UserError(f"--start {self.start:g} lies before the clip", "Give 0 or more seconds")
+        if self.duration is not None and self.duration <= 0:
+            raise UserError(f"--duration {self.duration:g} is no time at all", "Give seconds over 0")
+        if self.max_size is not None and self.max_size < 16:
+            raise UserError(f"--max-size {self.max_size} is too small", "Give 16 pixels or more")
+        if not 0 <= self.strength <= 1:
+            raise UserError(f"--strength {self.strength:g} is out of range", "It goes from 0 to 1")
+        if self.threads is not None and self.threads < 1:
+            raise UserError(f"--threads {self.threads} is too few", "Give 1 or more")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A conversion, decided. Same plan, same bytes."""
+
+    clip: Clip
+    output: Path
+    model: str
+    model_sha256: str
+    size: tuple[int, int]
+    """(height, width) of the frames that are translated, upright"""
+    start: float
+    duration: float | None
+    strength: float
+    compare: bool
+    encoding: Encoding
+    muxing: Muxing
+    engine: tuple[tuple[str, str], ...]
+    """the engine's identity: all that decides its bytes"""
+    batch: int
+    input_hash: str
+    notices: tuple[str, ...]
+    """what the user should know before it starts, a line each"""
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Tells this plan from any that would give other bytes."""
+        canonical = json.dumps(self.describe(), sort_keys=True)
+        return hashlib.sha256(canonical.encode()).hexdigest()
+
+    @property
+    def work_folder(self) -> Path:
+        """Where the parts and the journal live: beside the output, hidden, one a plan."""
+        return self.output.parent / f".{self.output.name}.cgvideo" / self.fingerprint[:16]
+
+    @property
+    def reach(self) -> tuple[int, int]:
+        """How many frames before and after its own a segment's stages look at: none as yet."""
+        return 0, 0
+
+    @property
+    def expected_frames(self) -> int | None:
+        """How many frames there will be, by the header (often off by a few); None if unknown."""
+        return self.clip.expected_frames(self.start, self.duration)
+
+    def describe(self) -> dict[str, Any]:
+        """All that decides the output's bytes, ready for JSON."""
+        described: dict[str, Any] = asdict(self.encoding)
+        return {
+            "input": self.input_hash,
+            "clip": self.clip.describe(),
+            "model": self.model_sha256,
+            "size": list(self.size),
+            "start": self.start,
+            "duration": self.duration,
+            "strength": self.strength,
+            "compare": self.compare,
+            "encoding": {key: _plain(value) for key, value in described.items()},
+            "format": self.muxing.format,
+            "streams": [[way.info.index, way.how] for way in self.muxing.carried],
+            "engine": dict(self.engine),
+            "batch": self.batch,
+            "segment": SEGMENT_FRAMES,
+        }
+
+
+def make_plan(clip: Clip, model: Model, engine: Engine, settings: Settings) -> Plan:
+    """Decide everything about a conversion, and try the muxing on the real streams.
+
+    Raises:
+        UserError: the output cannot be what was asked for.
+    """
+    notices = list(_source_notices(clip))
+    output = choose_output(clip.path, model.name, settings, _usual_suffix(clip, settings))
+    size = working_size(clip.upright_size, settings.max_size)
+    encoding = _choose_encoding(clip, size, settings, notices)
+    start_ticks = round(Fraction(settings.start) / clip.time_base)
+    shift = TimeShift()
+    if settings.start > 0 or settings.duration is not None:
+        first = clip.first_pts * clip.time_base
+        begin = first + start_ticks * clip.time_base
+        end = None if settings.duration is None else begin + Fraction(settings.duration)
+        trimmed = settings.start > 0
+        shift = TimeShift(begin if trimmed else Fraction(0), end, trimmed)
+    muxing = Muxing(FORMATS[output.suffix.lower()], (), shift)
+    others = clip.other_streams
+    if not settings.audio:
+        others = tuple(info for info in others if info.kind != "audio")
+    carried, stream_notices = _rehearsed(_with_streams(clip, others), encoding, muxing, output)
+    return Plan(
+        clip=clip,
+        output=output,
+        model=model.name,
+        model_sha256=model.sha256,
+        size=size,
+        start=settings.start,
+        duration=settings.duration,
+        strength=settings.strength,
+        compare=settings.compare,
+        encoding=encoding,
+        muxing=Muxing(muxing.format, carried, shift),
+        engine=tuple(sorted(engine.identity.items())),
+        batch=_dividing(engine.batch),
+        input_hash=content_hash(clip.path),
+        notices=(*notices, *stream_notices),
+    )
+
+
+def choose_output(source: Path, model: str, settings: Settings, suffix: str) -> Path:
+    """Where the result goes: beside the source under the model's name, or as `-o` says.
+
+    Raises:
+        UserError: the place is the source itself, is taken, or may not be written.
+    """
+    asked = settings.output
+    if asked is None or asked.is_dir():
+        folder = source.parent if asked is None else asked
+        output = folder / f"{source.stem}.{model}{suffix}"
+    else:
+        output = asked
+    if output.suffix.lower() != suffix and output.suffix.lower() not in FORMATS:
+        raise UserError(
+            f"{output} does not say a format that this can write", f"End it in {', '.join(FORMATS)}"
+        )
+    if not output.parent.is_dir():
+        raise UserError(f"The folder {output.parent} does not exist", "Make it first")
+    if output.exists() and output.samefile(source):
+        raise UserError("The output would replace the input", "Choose another name with -o")
+    if output.exists() and not settings.overwrite:
+        raise UserError(f"{output} exists already", "Give --overwrite, or another name with -o")
+    if not os.access(output.parent, os.W_OK):
+        raise UserError(f"{output.parent} may not be written", "Choose another place with -o")
+    return output
+
+
+def working_size(size: tuple[int, int], max_size: int | None) -> tuple[int, int]:
+    """(height, width) so that the longer side is at most `max_size`; sides that shrink are even."""
+    longer = max(size)
+    if max_size is None or longer <= max_size:
+        return size
+    height, width = (max(2, round(side * max_size / longer / 2) * 2) for side in size)
+    return height, width
+
+
+def engine_size(size: tuple[int, int], model: Model) -> tuple[int, int]:
+    """The (height, width) that frames of `size` have after padding for a model."""
+    return padded_size(size, model.spec.multiple_of, model.spec.minimum_size)
+
+
+def content_hash(path: Path) -> str:
+    """Tell a file's content: all of it up to 64 MB, else its size and 64 blocks spread over it."""
+    size = path.stat().st_size
+    digest = hashlib.sha256(str(size).encode())
+    with path.open("rb") as file:
+        if size <= WHOLE_HASH_BYTES:
+            digest.update(file.read())
+        else:
+            for block in range(HASH_BLOCKS):
+                file.seek((size - HASH_BLOCK_BYTES) * block // (HASH_BLOCKS - 1))
+                digest.update(file.read(HASH_BLOCK_BYTES))
+    return digest.hexdigest()
+
+
+def _usual_suffix(clip: Clip, settings: Settings) -> str:
+    """The input's own container where it can hold the codec and every frame's time, else MKV."""
+    suffix = clip.path.suffix.lower()
+    if suffix not in FORMATS or settings.codec == "ffv1":
+        return ".mkv"
+    if settings.codec == "hevc" and FORMATS[suffix] == "flv":
+        return ".mkv"
+    return suffix
+
+
+def _source_notices(clip: Clip) -> list[str]:
+    notices = []
+    if clip.bit_depth > 8:
+        notices.append(f"the source has {clip.bit_depth} bits a colour; 8 are kept")
+    if clip.has_alpha:
+        notices.append("the source's transparency is left out")
+    if clip.interlaced:
+        notices.append("the source is interlaced and is translated as it is, line by line")
+    return notices
+
+
+def _choose_encoding(
+    clip: Clip, size: tuple[int, int], settings: Settings, notices: list[str]
+) -> Encoding:
+    height, width = size
+    coded = clip.orientation.turned((height, width * 2) if settings.compare else size)
+    threads = min(os.cpu_count() or 1, MOST_ENCODER_THREADS)
+    options = encoder_options(settings.codec, settings.crf, settings.preset, threads)
+    encoder = CODECS[settings.codec].encoder
+    pixel_format = settings.pixel_format or choose_pixel_format(
+        settings.codec, coded, clip.pixel_format
+    )
+    check_pixel_format(encoder, pixel_format, coded)
+    if settings.pixel_format is None and pixel_format == "yuv444p" and settings.codec != "ffv1":
+        notices.append(
+            f"{coded[1]}x{coded[0]} has an odd side: encoded as 4:4:4, which some players refuse"
+        )
+    return Encoding(
+        settings.codec,
+        encoder,
+        pixel_format,
+        options,
+        coded,
+        clip.rate,
+        clip.time_base,
+        clip.sample_aspect_ratio,
+        clip.color,
+    )
+
+
+def _rehearsed(
+    clip: Clip, encoding: Encoding, muxing: Muxing, output: Path
+) -> tuple[tuple[Any, ...], tuple[str, ...]]:
+    """Encode two black frames and mux them with the clip's own streams, somewhere temporary."""
+    height, width = encoding.size
+    black = np.zeros((height, width, 3), np.uint8)
+    step = max(1, round(1 / clip.rate / clip.time_base))
+    with tempfile.TemporaryDirectory(prefix="cgvideo-") as folder:
+        sample = Path(folder) / "sample.nut"
+        write_part(((number * step, black) for number in range(2)), sample, encoding)
+        begin = round(muxing.shift.start / clip.time_base)
+        return rehearse(
+            Part(sample, max(clip.first_pts, begin)),
+            clip,
+            encoding,
+            muxing,
+            Path(folder) / f"rehearsal{output.suffix}",
+        )
+
+
+def _with_streams(clip: Clip, others: tuple[Any, ...]) -> Clip:
+    from dataclasses import replace
+
+    return replace(clip, other_streams=others)
+
+
+def _dividing(batch: int) -> int:
+    """The largest batch up to `batch` that divides a segment."""
+    return next(size for size in range(min(batch, SEGMENT_FRAMES), 0, -1) if SEGMENT_FRAMES % size == 0)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Fraction):
+        return str(value)
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What a plan will cost: seconds of work, bytes on the disk while it runs, and bytes free."""
+
+    seconds_per_frame: float
+    seconds: float | None
+    disk_bytes: int | None
+    free_bytes: int
+
+
+# Bits a pixel of an encoded frame, generously: parts and the joined file are both on the disk.
+USUAL_BITS_PER_PIXEL = {"h264": 0.25, "hevc": 0.2, "ffv1": 8.0}
+OVERHEAD = 1.08  # decoding and encoding beside the engine
+
+
+def estimate(plan: Plan, engine: Engine) -> Estimate:
+    """Time one batch of the engine, and reckon."""
+    height, width = padded_size(plan.size, engine.spec.multiple_of, engine.spec.minimum_size)
+    gray = np.full((plan.batch, height, width, 3), 127, np.uint8)
+    gray[:, ::2] = 90
+    took = 0.0
+    for _ in range(2):  # the first call may still be setting things up
+        began = time.perf_counter()
+        engine(gray)
+        took = time.perf_counter() - began
+        if took > 2:
+            break
+    per_frame = took / plan.batch * OVERHEAD
+    frames = plan.expected_frames
+    rows, columns = plan.encoding.size
+    bits = USUAL_BITS_PER_PIXEL[plan.encoding.codec] * rows * columns
+    return Estimate(
+        per_frame,
+        None if frames is None else frames * per_frame,
+        None if frames is None else round(frames * bits / 8 * 2),
+        shutil.disk_usage(plan.output.parent).free,
+    )
