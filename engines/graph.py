@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from engines.model_file import Model
-from engines.spec import EPSILON, FLAT, Layer
+from engines.spec import EPSILON, FLAT, ORDINARY, Layer
 
 GRAPH_VERSION = 1
 """Counts the changes of this file that change a pixel; part of every engine's identity."""
@@ -49,6 +49,7 @@ def build_graph(
     used: list[tuple[str, str]] = []
 
     values = skipped = _pixels_in(graph, pixels)
+    own = ""  # share of the frame's own statistics, known after the first norm
     done = 0  # channels of the norms so far
     for number, layer in enumerate(spec.layers):
         if layer.residual == "begins":
@@ -62,7 +63,18 @@ def build_graph(
         values = _convolve(graph, layer, values, weight, bias)
         if layer.normalised:
             deviation = next(typical)
-            scale, shift = next(given) if given else _own_statistics(graph, values, deviation)
+            if given:
+                scale, shift = next(given)
+            else:
+                mean, variance = _moments(graph, values, deviation)
+                if deviation is not None:
+                    # Values are centred, so the typical mean is 0.
+                    own = own or _own_share(graph, variance, deviation)
+                    usual = graph.number(deviation**2)
+                    mean = graph.add("Mul", own, mean)
+                    apart = graph.add("Mul", own, graph.add("Sub", variance, usual))
+                    variance = graph.add("Add", usual, apart)
+                scale, shift = _scale_and_shift(graph, mean, variance)
             used.append((scale, shift))
             if form == "measure" and len(used) == len(spec.norm_channels):
                 break  # what follows are pixels, which nobody asked for
@@ -245,34 +257,32 @@ def _pack(graph: _Graph, used: list[tuple[str, str]], lift: NDArray[np.float32])
     graph.add("Concat", *rows, name="statistics", axis=1)
 
 
-def _own_statistics(
-    graph: _Graph, values: str, typical: NDArray[np.float64] | None
-) -> tuple[str, str]:
-    """Scale and shift `[N, channels, 1, 1]` of `values` `[N, channels, H, W]` by its own moments.
-
-    With typical deviations the values are centred about their typical mean, and flat frames go
-    over to the typical statistics: see `engines.spec.FLAT`.
-    """
+def _moments(graph: _Graph, values: str, typical: NDArray[np.float64] | None) -> tuple[str, str]:
+    """Mean and variance `[N, channels, 1, 1]` of `values` `[N, channels, H, W]`, in fp32."""
     axes = graph.sizes([2, 3])
     mean = graph.add("ReduceMean", values, axes)
-    if typical is None:
+    if typical is None:  # not centred (see `_lift`), so one pass would cancel
         apart = graph.add("Sub", values, mean)
-        variance = graph.add("ReduceMean", graph.add("Mul", apart, apart), axes)
-    else:
-        # One pass (mean of squares less square of mean): as fast as the fused norm on CPUs.
-        pixels = graph.add("ReduceProd", graph.add("Shape", values, start=2), keepdims=0)
-        pixels = graph.add("Cast", pixels, to=TensorProto.FLOAT)
-        squares = graph.add("Div", graph.add("ReduceSumSquare", values, axes), pixels)
-        variance = graph.add("Sub", squares, graph.add("Mul", mean, mean))
-        ordinary = graph.add("Mul", variance, graph.number((FLAT * typical) ** -2.0))
-        ordinary = graph.add("Clip", ordinary, graph.number(0), graph.number(1))
-        mean = graph.add("Mul", ordinary, mean)
-        flat = graph.add("Sub", graph.number(1), ordinary)
-        variance = graph.add(
-            "Add",
-            graph.add("Mul", ordinary, variance),
-            graph.add("Mul", flat, graph.number(typical**2)),
-        )
+        return mean, graph.add("ReduceMean", graph.add("Mul", apart, apart), axes)
+    # Mean of squares less square of mean: on CPUs as fast as the fused norm, and it shows its work.
+    pixels = graph.add("ReduceProd", graph.add("Shape", values, start=2), keepdims=0)
+    pixels = graph.add("Cast", pixels, to=TensorProto.FLOAT)
+    squares = graph.add("Div", graph.add("ReduceSumSquare", values, axes), pixels)
+    variance = graph.add("Sub", squares, graph.add("Mul", mean, mean))
+    return mean, graph.add("Max", variance, graph.number(0))
+
+
+def _own_share(graph: _Graph, variance: str, typical: NDArray[np.float64]) -> str:
+    """How much a frame's own statistics count, `[N, 1, 1, 1]` in 0 to 1; see `engines.spec.FLAT`."""
+    contrast = graph.add("Mul", variance, graph.number(typical**-2.0))
+    contrast = graph.add("Min", contrast, graph.number(1))
+    contrast = graph.add("ReduceMean", contrast, graph.sizes([1]))
+    share = graph.add("Sub", contrast, graph.number(FLAT))
+    share = graph.add("Mul", share, graph.number(1 / (ORDINARY - FLAT)))
+    return graph.add("Clip", share, graph.number(0), graph.number(1))
+
+
+def _scale_and_shift(graph: _Graph, mean: str, variance: str) -> tuple[str, str]:
     deviation = graph.add("Sqrt", graph.add("Add", variance, graph.number(EPSILON)))
     scale = graph.add("Reciprocal", deviation)
     return scale, graph.add("Neg", graph.add("Mul", mean, scale))

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from engines.model_file import Model
-from engines.spec import EPSILON, FLAT, GeneratorSpec, Layer
+from engines.spec import EPSILON, FLAT, ORDINARY, GeneratorSpec, Layer
 
 
 class Generator(nn.Module):
@@ -48,6 +48,7 @@ class Generator(nn.Module):
     def _run(self, values: Tensor, given: Tensor | None) -> tuple[Tensor, Tensor]:
         used: list[Tensor] = []
         skipped, done = values, 0
+        own: Tensor | None = None  # share of each picture's own statistics, see `spec.FLAT`
         for layer in self.spec.layers:
             if layer.residual == "begins":
                 skipped = values
@@ -55,7 +56,19 @@ class Generator(nn.Module):
             if layer.normalised:
                 channels = slice(done, done + layer.outputs)
                 done = channels.stop
-                scaled = given[:, :, channels] if given is not None else self._own(values, channels)
+                if given is not None:
+                    scaled = given[:, :, channels]
+                else:
+                    variance, mean = torch.var_mean(values.float(), (2, 3), correction=0)
+                    if self.mean is not None and self.std is not None:
+                        usual = self.std[channels].float().square()
+                        if own is None:
+                            contrast = (variance / usual).clamp(max=1).mean(1, keepdim=True)
+                            own = ((contrast - FLAT) / (ORDINARY - FLAT)).clamp(0, 1)
+                        mean = torch.lerp(self.mean[channels].float(), mean, own)
+                        variance = torch.lerp(usual, variance, own)
+                    scale = torch.rsqrt(variance + EPSILON)
+                    scaled = torch.stack([scale, -mean * scale], 1)
                 used.append(scaled)
                 scale, shift = scaled[..., None, None].unbind(1)
                 values = (values * scale + shift).to(values.dtype)
@@ -66,17 +79,6 @@ class Generator(nn.Module):
             if layer.residual == "ends":
                 values = values + skipped
         return values, torch.cat(used, 2) if used else values.new_empty(len(values), 2, 0)
-
-    def _own(self, values: Tensor, channels: slice) -> Tensor:
-        """Scale and shift `[N, 2, channels]` by each picture's own moments; see `spec.FLAT`."""
-        variance, mean = torch.var_mean(values.to(torch.float32), (2, 3), correction=0)
-        if self.mean is not None and self.std is not None:
-            typical = self.std[channels].to(torch.float32).square()
-            ordinary = (variance / (FLAT**2 * typical)).clamp(max=1)
-            mean = torch.lerp(self.mean[channels].to(torch.float32), mean, ordinary)
-            variance = torch.lerp(typical, variance, ordinary)
-        scale = torch.rsqrt(variance + EPSILON)
-        return torch.stack([scale, -mean * scale], 1)
 
     def _convolve(self, layer: Layer, values: Tensor) -> Tensor:
         if layer.enlarges:

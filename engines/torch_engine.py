@@ -46,9 +46,10 @@ class TorchEngine:
             torch.set_num_threads(request.threads)
         self._type = _TYPES[precision]
         self._layout = torch.channels_last if on_gpu else torch.contiguous_format
-        self._network: Generator | None = Generator.of(model).eval().requires_grad_(False)
-        self._network.to(self._device, self._type)
-        self._network.to(memory_format=self._layout)
+        network = Generator.of(model).eval().requires_grad_(False).to(self._device, self._type)
+        # PyTorch's stubs lack the form of `to` that changes the layout alone.
+        network.to(memory_format=self._layout)  # type: ignore[call-overload]
+        self._network: Generator | None = network
         self._request = request
         self.spec = model.spec
         self.batch = 1
@@ -88,7 +89,7 @@ class TorchEngine:
                     given = torch.from_numpy(own).to(self._device)
                 frame = torch.from_numpy(np.array(frames[index : index + 1])).to(self._device)
                 results.append(self._run(self._network, frame, given).cpu().numpy())
-        return np.concatenate(results) if results else np.empty_like(frames)
+        return np.concatenate(results)
 
     def _run(
         self, network: Generator, frame: torch.Tensor, given: torch.Tensor | None
@@ -98,11 +99,11 @@ class TorchEngine:
         values = values.to(self._type).contiguous(memory_format=self._layout)
         if self._request.form == "measure":
             return network.measure(values)
-        values = network(values, given).to(torch.float32) * (most / 2) + most / 2
+        values = network.forward(values, given).to(torch.float32) * (most / 2) + most / 2
         if self._request.pixels == "uint8":
             values = values.round()
         values = values.clamp(0, most).permute(0, 2, 3, 1).contiguous()
-        return values.to(torch.uint8) if self._request.pixels == "uint8" else values
+        return values.to(frame.dtype)
 
     def __enter__(self) -> Self:
         return self
