@@ -2,11 +2,12 @@
 
 import hashlib
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-Pixels = NDArray[np.uint8] | NDArray[np.float32]
+Pixels = NDArray[Any]
 """RGB `[H, W, 3]`, upright: `uint8` 0..255, or deep pixels as `float32` 0..1."""
 
 
@@ -38,3 +39,9 @@ class TranslatedFrame:
 
     source: Frame
     pixels: Pixels
+
+
+def side_by_side(left: Pixels, right: Pixels) -> Pixels:
+    """Two pictures of equal height as one."""
+    joined: Pixels = np.concatenate([left, right], axis=1)
+    return joined

@@ -1,6 +1,7 @@
 """The record of committed parts: what a crash, a power cut or a Ctrl-C cannot take away."""
 
 import hashlib
+import itertools
 import json
 import shutil
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from engines.atomic import replacing, sync
 from engines.errors import UserError
 
 FORMAT = 1
+CHOICES_NAME = "choices.json"  # what was measured once for this output, beside its plans
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,8 @@ class Journal:
                 f"Another run is converting to the same output (its work is in {self.folder})",
                 "Wait for it, or choose another name with -o",
             ) from error
+        for torn in self.folder.glob(".*.partial*"):  # of a run that was killed
+            torn.unlink(missing_ok=True)
         self._read()
         return self
 
@@ -108,7 +112,7 @@ class Journal:
         if self.frames_in_all is not None:
             count = -(-self.frames_in_all // frames_per_segment)
         bounds = [-1, *sorted(self._parts), count]
-        runs = [range(a + 1, b) for a, b in zip(bounds, bounds[1:], strict=False)]
+        runs = [range(a + 1, b) for a, b in itertools.pairwise(bounds)]
         return [run for run in runs if len(run)]
 
     @contextmanager
@@ -165,8 +169,8 @@ class Journal:
     def _remove_folder(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)
         parent = self.folder.parent
-        if parent.is_dir() and not any(parent.iterdir()):
-            parent.rmdir()
+        if parent.is_dir() and {entry.name for entry in parent.iterdir()} <= {CHOICES_NAME}:
+            shutil.rmtree(parent, ignore_errors=True)
 
 
 def describe_part(

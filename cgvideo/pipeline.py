@@ -6,12 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from cgvideo.codec.decode import Damage, VideoSource
 from cgvideo.codec.encode import write_part
 from cgvideo.codec.join import check, join
-from cgvideo.frame import Pixels, TranslatedFrame
+from cgvideo.frame import Pixels, TranslatedFrame, side_by_side
 from cgvideo.journal import Journal, describe_part
 from cgvideo.plan import SEGMENT_FRAMES, Plan
 from cgvideo.prefetch import prefetching
@@ -25,7 +23,7 @@ READ_AHEAD = 8  # frames: evens out the stages, and bounds the memory whatever t
 PATIENCE_SECONDS = 60.0  # a segment that would take longer is dropped when the user wants to stop
 
 
-class Stopped(Exception):
+class Stopped(Exception):  # noqa: N818  (no error: the user asked for it)
     """The user asked to stop; what is committed stays, and the same command goes on from there."""
 
     def __init__(self, frames_done: int, frames_dropped: int) -> None:
@@ -78,11 +76,9 @@ def run(
         records = journal.parts
         if not records:
             raise UserError(f"{plan.clip.path} has no frame in the part that was asked for", "")
-        with replacing(plan.output) as scratch:
+        with replacing(plan.output, scratch_folder=plan.work_folder) as scratch:
             last_duration = records[-1].last_duration or _usual_step(plan)
-            join(
-                journal.files(), plan.clip, plan.encoding, plan.muxing, last_duration, scratch
-            )
+            join(journal.files(), plan.clip, plan.encoding, plan.muxing, last_duration, scratch)
             pts = [pts for record in records for pts in record.pts]
             check(scratch, pts, plan.clip, plan.muxing)
         journal.discard()
@@ -193,7 +189,7 @@ class _Rendering:
     def _coded(self, frame: TranslatedFrame) -> Pixels:
         pixels = frame.pixels
         if self.plan.compare:
-            pixels = np.hstack([frame.source.pixels, pixels])
+            pixels = side_by_side(frame.source.pixels, pixels)
         return self.plan.clip.orientation.coded(pixels)
 
 

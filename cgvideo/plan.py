@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
@@ -66,9 +66,13 @@ class Settings:
 
     def __post_init__(self) -> None:
         if self.start < 0:
-            raise UserError(f"--start {self.start:g} lies before the clip", "Give 0 or more seconds")
+            raise UserError(
+                f"--start {self.start:g} lies before the clip", "Give 0 or more seconds"
+            )
         if self.duration is not None and self.duration <= 0:
-            raise UserError(f"--duration {self.duration:g} is no time at all", "Give seconds over 0")
+            raise UserError(
+                f"--duration {self.duration:g} is no time at all", "Give seconds over 0"
+            )
         if self.max_size is not None and self.max_size < 16:
             raise UserError(f"--max-size {self.max_size} is too small", "Give 16 pixels or more")
         if not 0 <= self.strength <= 1:
@@ -109,7 +113,7 @@ class Plan:
     @property
     def work_folder(self) -> Path:
         """Where the parts and the journal live: beside the output, hidden, one a plan."""
-        return self.output.parent / f".{self.output.name}.cgvideo" / self.fingerprint[:16]
+        return work_folder_of(self.output) / self.fingerprint[:16]
 
     @property
     def reach(self) -> tuple[int, int]:
@@ -142,14 +146,18 @@ class Plan:
         }
 
 
-def make_plan(clip: Clip, model: Model, engine: Engine, settings: Settings) -> Plan:
+def make_plan(
+    clip: Clip, model: Model, engine: Engine, settings: Settings, output: Path | None = None
+) -> Plan:
     """Decide everything about a conversion, and try the muxing on the real streams.
+
+    `output` is what `choose_output` gave, where it was asked before.
 
     Raises:
         UserError: the output cannot be what was asked for.
     """
     notices = list(_source_notices(clip))
-    output = choose_output(clip.path, model.name, settings, _usual_suffix(clip, settings))
+    output = output or choose_output(clip.path, model.name, settings, usual_suffix(clip, settings))
     size = working_size(clip.upright_size, settings.max_size)
     encoding = _choose_encoding(clip, size, settings, notices)
     start_ticks = round(Fraction(settings.start) / clip.time_base)
@@ -164,7 +172,9 @@ def make_plan(clip: Clip, model: Model, engine: Engine, settings: Settings) -> P
     others = clip.other_streams
     if not settings.audio:
         others = tuple(info for info in others if info.kind != "audio")
-    carried, stream_notices = _rehearsed(_with_streams(clip, others), encoding, muxing, output)
+    carried, stream_notices = _rehearsed(
+        replace(clip, other_streams=others), encoding, muxing, output
+    )
     return Plan(
         clip=clip,
         output=output,
@@ -184,8 +194,16 @@ def make_plan(clip: Clip, model: Model, engine: Engine, settings: Settings) -> P
     )
 
 
-def choose_output(source: Path, model: str, settings: Settings, suffix: str) -> Path:
+def choose_output(
+    source: Path,
+    model: str,
+    settings: Settings,
+    suffix: str,
+    kinds: tuple[str, ...] = tuple(FORMATS),
+) -> Path:
     """Where the result goes: beside the source under the model's name, or as `-o` says.
+
+    `suffix` is the usual one for this source, `kinds` are those that may be asked for.
 
     Raises:
         UserError: the place is the source itself, is taken, or may not be written.
@@ -196,9 +214,9 @@ def choose_output(source: Path, model: str, settings: Settings, suffix: str) -> 
         output = folder / f"{source.stem}.{model}{suffix}"
     else:
         output = asked
-    if output.suffix.lower() != suffix and output.suffix.lower() not in FORMATS:
+    if output.suffix.lower() not in kinds:
         raise UserError(
-            f"{output} does not say a format that this can write", f"End it in {', '.join(FORMATS)}"
+            f"{output} does not say a format that this can write", f"End it in {', '.join(kinds)}"
         )
     if not output.parent.is_dir():
         raise UserError(f"The folder {output.parent} does not exist", "Make it first")
@@ -209,6 +227,11 @@ def choose_output(source: Path, model: str, settings: Settings, suffix: str) -> 
     if not os.access(output.parent, os.W_OK):
         raise UserError(f"{output.parent} may not be written", "Choose another place with -o")
     return output
+
+
+def work_folder_of(output: Path) -> Path:
+    """The hidden folder beside an output that holds all its unfinished work."""
+    return output.parent / f".{output.name}.cgvideo"
 
 
 def working_size(size: tuple[int, int], max_size: int | None) -> tuple[int, int]:
@@ -239,7 +262,7 @@ def content_hash(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _usual_suffix(clip: Clip, settings: Settings) -> str:
+def usual_suffix(clip: Clip, settings: Settings) -> str:
     """The input's own container where it can hold the codec and every frame's time, else MKV."""
     suffix = clip.path.suffix.lower()
     if suffix not in FORMATS or settings.codec == "ffv1":
@@ -309,15 +332,11 @@ def _rehearsed(
         )
 
 
-def _with_streams(clip: Clip, others: tuple[Any, ...]) -> Clip:
-    from dataclasses import replace
-
-    return replace(clip, other_streams=others)
-
-
 def _dividing(batch: int) -> int:
     """The largest batch up to `batch` that divides a segment."""
-    return next(size for size in range(min(batch, SEGMENT_FRAMES), 0, -1) if SEGMENT_FRAMES % size == 0)
+    return next(
+        size for size in range(min(batch, SEGMENT_FRAMES), 0, -1) if SEGMENT_FRAMES % size == 0
+    )
 
 
 def _plain(value: Any) -> Any:

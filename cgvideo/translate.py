@@ -65,9 +65,7 @@ def _translated(
 def _padded(pixels: Pixels, engine: Engine) -> Pixels:
     """Reflect a picture's lower and right edges up to a size that the generator takes."""
     height, width, _ = pixels.shape
-    rows, columns = padded_size(
-        (height, width), engine.spec.multiple_of, engine.spec.minimum_size
-    )
+    rows, columns = padded_size((height, width), engine.spec.multiple_of, engine.spec.minimum_size)
     if (rows, columns) == (height, width):
         return pixels
     return np.pad(pixels, ((0, rows - height), (0, columns - width), (0, 0)), mode="reflect")

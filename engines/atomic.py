@@ -7,14 +7,17 @@ from pathlib import Path
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, scratch_folder: Path | None = None) -> Iterator[Path]:
     """Give a temporary name beside `path`; when the block ends well, that file becomes `path`.
+
+    `scratch_folder`, on the same file system, takes the temporary file instead.
 
     The temporary name keeps the suffix of `path`, since writers of media and models go by it. The
     file is synced before the rename and the folder after it, so that a power cut leaves the old
     file or the new one. When the block raises, the temporary file is removed and `path` untouched.
     """
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
+    folder = scratch_folder or path.parent
+    temporary = folder / f".{path.stem}.{os.getpid()}.partial{path.suffix}"
     try:
         yield temporary
         sync(temporary)

@@ -1,7 +1,7 @@
 """Frames of a video, in order, from any point of it."""
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
@@ -82,7 +82,7 @@ class VideoSource:
                 )
             yield from sought
 
-    def _from_start(self) -> Iterator[Frame]:
+    def _from_start(self) -> Generator[Frame, None, None]:
         """All wanted frames, numbered from 0."""
         if self._start_pts is not None:
             # A late landing shows in its first pts; then only decoding from the top is right.
@@ -108,7 +108,7 @@ class VideoSource:
                 number += 1
             frame = next(frames, None)
 
-    def _sought(self, seam: Seam) -> Iterator[Frame]:
+    def _sought(self, seam: Seam) -> Generator[Frame, None, None]:
         """Frames from some way before the seam's, numbered so that the seam's fits."""
         with closing(self._decoded(seam.pts)) as decoded:
             before: deque[Frame] = deque()
@@ -127,7 +127,7 @@ class VideoSource:
                 number += 1
 
     def _after_seam(
-        self, frames: Iterator[Frame], seam: Seam, lead_in: int
+        self, frames: Generator[Frame, None, None], seam: Seam, lead_in: int
     ) -> Iterator[Frame] | None:
         """The frames after the seam's, if it is among `frames`; None if it is not."""
         before: deque[Frame] = deque(maxlen=lead_in)
@@ -137,18 +137,15 @@ class VideoSource:
                 if frame.pts == seam.pts and frame.content_hash() == seam.content_hash:
                     return _chained(before, frames)
                 break
-        if isinstance(frames, Iterator) and hasattr(frames, "close"):
-            frames.close()
+        frames.close()
         return None
 
-    def _decoded(self, seek_pts: int | None) -> Iterator[Frame]:
+    def _decoded(self, seek_pts: int | None) -> Generator[Frame, None, None]:
         """Every frame that decodes from before `seek_pts` on (from the first without), number 0."""
         previous: int | None = None
-        to_rgb = ToRgb(
-            self.clip.color, self.clip.size[0], self.clip.orientation.turned(self.size)
-        )
+        to_rgb = ToRgb(self.clip.color, self.clip.size[0], self.clip.orientation.turned(self.size))
         with av.open(self.clip.path, metadata_errors="replace") as container:
-            stream = container.streams[self.clip.stream_index]
+            stream: Any = container.streams[self.clip.stream_index]
             stream.thread_type = "AUTO"
             if seek_pts is not None:
                 preroll = round(PREROLL_SECONDS / self.clip.time_base)

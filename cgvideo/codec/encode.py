@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 
@@ -125,7 +126,8 @@ def write_part(frames: Iterable[tuple[int, Pixels]], path: Path, encoding: Encod
         writing(path),
         av.open(path, "w", format="nut", container_options={"fflags": "+bitexact"}) as container,
     ):
-        stream = container.add_stream(
+        # The name is not one of a known few to the type checker, so neither is the stream.
+        stream: Any = container.add_stream(
             encoding.encoder, rate=encoding.rate, options=dict(encoding.options)
         )
         context = stream.codec_context

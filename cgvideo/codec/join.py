@@ -1,6 +1,7 @@
 """Parts, sound, subtitles and chapters become one file; a rehearsal of it; a check of the result."""
 
 import heapq
+import itertools
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -86,9 +87,7 @@ def join(
         carriers = {}
         for carried in muxing.carried:
             source_stream = source.streams[carried.info.index]
-            carriers[carried.info.index] = add_carried(
-                output, source_stream, carried, muxing.shift
-            )
+            carriers[carried.info.index] = add_carried(output, source_stream, carried, muxing.shift)
         _copy_tags(source, output, clip, muxing)
         video = _video_packets(parts, clip, muxing.shift, last_duration, stream)
         others = _limited(carried_packets(source, carriers, muxing.shift), packet_limit)
@@ -138,9 +137,7 @@ def rehearse(
     return tuple(chosen), tuple(notices)
 
 
-def check(
-    path: Path, expected_pts: Sequence[int], clip: Clip, muxing: Muxing
-) -> None:
+def check(path: Path, expected_pts: Sequence[int], clip: Clip, muxing: Muxing) -> None:
     """Read the finished file back: every frame with its own pts, and every stream readable.
 
     `expected_pts` are ascending, in the clip's time base, before the shift.
@@ -152,7 +149,7 @@ def check(
     times: list[Fraction] = []
     try:
         with av.open(path, metadata_errors="replace") as container:
-            video = container.streams.video[0]
+            video: Any = container.streams.video[0]
             tick = Fraction(video.time_base)
             for packet in container.demux():
                 if packet.size == 0:
@@ -244,7 +241,7 @@ def _video_packets(
     step = max(1, (shown[-1] - shown[0]) // max(1, len(shown) - 1))
     lead = [shown[0] - step * (delay - position) for position in range(delay)]
     all_dts = lead + shown[: len(shown) - delay]
-    after = dict(zip(shown, shown[1:], strict=False))
+    after = dict(itertools.pairwise(shown))
     position = 0
     for part in parts:
         with av.open(part.path) as container:
@@ -263,9 +260,8 @@ def _video_packets(
 def _part_ticks(part: Part, clip: Clip) -> list[int]:
     """The pts of a part's packets in decode order, in the clip's ticks, its first frame at 0."""
     with av.open(part.path) as container:
-        time_base = Fraction(container.streams.video[0].time_base)
         ticks = [
-            round(packet.pts * time_base / clip.time_base)
+            round((packet_time(packet) or 0) / clip.time_base)
             for packet in container.demux(video=0)
             if packet.size
         ]
@@ -280,5 +276,3 @@ def _limited(
         if limit is not None and count >= limit:
             return
         yield timed
-
-

@@ -81,7 +81,7 @@ def _first_frame(path: Path, container: Any, stream: Any) -> Any:
 
 def _color_tags(stream: Any, frame: Any) -> ColorTags:
     jpeg = frame.format.name.startswith("yuvj")
-    known_range = {1: False, 2: True}.get(int(frame.color_range), None)
+    known_range = {1: False, 2: True}.get(int(frame.color_range))
     return ColorTags(
         full_range=True if jpeg else known_range,
         matrix=int(frame.colorspace),
@@ -96,7 +96,9 @@ def _orientation(frame: Any) -> Orientation:
         if side_data.type.name == "DISPLAYMATRIX":
             a, b, _, c, d = struct.unpack("=5i", bytes(side_data)[:20])
             signs = [(x > 0) - (x < 0) for x in (a, b, c, d)]
-            right_angled = sorted(map(abs, signs)) == [0, 0, 1, 1] and abs(signs[0]) == abs(signs[3])
+            right_angled = sorted(map(abs, signs)) == [0, 0, 1, 1] and abs(signs[0]) == abs(
+                signs[3]
+            )
             if right_angled:
                 return Orientation(*signs)
     return Orientation()

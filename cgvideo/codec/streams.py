@@ -60,9 +60,11 @@ def add_carried(
     The returned function takes a packet of the source (None at the end) and gives the packets to
     mux, shifted in time. It raises whatever FFmpeg raises where the container or codec objects.
     """
+    stream: Any
+    ready: Callable[[Any], list[Any]]
     if carried.how == TO_AAC:
-        ready = _AacEncoder(output, source_stream, shift)
-        stream: Any = ready.stream
+        encoder = _AacEncoder(output, source_stream, shift)
+        stream, ready = encoder.stream, encoder
     elif carried.how == COPY:
         stream = output.add_stream_from_template(source_stream, opaque=True)
         ready = _Copier(stream, shift)

@@ -1,0 +1,208 @@
+"""The program from Python: a file in, a file out; or frames in, frames out."""
+
+import json
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from cgvideo.codec.images import SUFFIXES, is_picture, read_picture, write_picture
+from cgvideo.codec.probe import probe
+from cgvideo.frame import Frame, side_by_side
+from cgvideo.journal import CHOICES_NAME
+from cgvideo.pipeline import Result, StopRequest, run
+from cgvideo.plan import (
+    Plan,
+    Settings,
+    choose_output,
+    engine_size,
+    make_plan,
+    usual_suffix,
+    work_folder_of,
+    working_size,
+)
+from cgvideo.progress import Progress
+from cgvideo.translate import translate, translate_picture
+from engines.atomic import replacing
+from engines.engine import Engine, EngineRequest, open_engine
+from engines.errors import UserError
+from engines.library import find_model
+from engines.model_file import Model
+
+DEFAULT_MODEL = "summer2winter"
+
+
+def convert(
+    source: str | Path,
+    model: str = DEFAULT_MODEL,
+    output: str | Path | None = None,
+    *,
+    progress: Progress | None = None,
+    stop: StopRequest | None = None,
+    **settings: Any,
+) -> Path:
+    """Convert one video or picture and return the finished file.
+
+    `model` is a name or a path to a model file; `settings` are the fields of
+    `cgvideo.plan.Settings`: start, duration, max_size, strength, codec, crf … A run that was
+    interrupted goes on where it stopped when it is called again with the same arguments.
+
+    Raises:
+        UserError: something the caller can mend, in one line.
+    """
+    chosen = Settings(output=None if output is None else Path(output), **settings)
+    found = find_model(model)
+    if is_picture(Path(source)):
+        return convert_picture(Path(source), found, chosen).output
+    return convert_video(Path(source), found, chosen, progress, stop).output
+
+
+def convert_video(
+    source: Path,
+    model: Model,
+    settings: Settings,
+    progress: Progress | None = None,
+    stop: StopRequest | None = None,
+) -> Result:
+    """Convert one video; see `convert`."""
+    with prepared(source, model, settings) as (plan, engine):
+        remember_choices(plan)
+        return run(plan, engine, progress, stop)
+
+
+@contextmanager
+def prepared(source: Path, model: Model, settings: Settings) -> Iterator[tuple[Plan, Engine]]:
+    """Probe the clip, make the engine ready for its size, and plan. Nothing is written yet."""
+    clip = probe(source)
+    output = choose_output(source, model.name, settings, usual_suffix(clip, settings))
+    size = working_size(clip.upright_size, settings.max_size)
+    request = replace(
+        engine_request(settings, engine_size(size, model)), streams=_remembered_streams(output)
+    )
+    with open_engine(model, request) as engine:
+        yield make_plan(clip, model, engine, settings, output), engine
+
+
+def engine_request(settings: Settings, size: tuple[int, int] | None) -> EngineRequest:
+    """What the settings ask of an engine for frames of `size` (height, width)."""
+    return EngineRequest(
+        backend=cast(Any, settings.backend),
+        device=settings.device,
+        precision=cast(Any, settings.precision),
+        threads=settings.threads,
+        size=size,
+    )
+
+
+def remember_choices(plan: Plan) -> None:
+    """Store what was measured, so that a resumed run does not measure (and choose) anew.
+
+    Raises:
+        UserError: the folder of the output may not be written.
+    """
+    folder = work_folder_of(plan.output)
+    streams = dict(plan.engine).get("streams")
+    try:
+        folder.mkdir(exist_ok=True)
+        with replacing(folder / CHOICES_NAME) as scratch:
+            scratch.write_text(json.dumps({"streams": streams}), encoding="utf-8")
+    except OSError as error:
+        raise UserError(
+            f"{folder.parent} may not be written ({error.strerror})",
+            "Choose another place with -o, or make room",
+        ) from error
+
+
+def _remembered_streams(output: Path) -> int | None:
+    try:
+        stored = json.loads((work_folder_of(output) / CHOICES_NAME).read_bytes())
+        return int(stored["streams"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class PictureResult:
+    """A finished picture."""
+
+    output: Path
+    size: tuple[int, int]
+    seconds: float
+    engine: str
+
+
+def convert_picture(source: Path, model: Model, settings: Settings) -> PictureResult:
+    """Convert one PNG or JPEG; see `convert`. Metadata, profile and transparency are kept.
+
+    Raises:
+        UserError: something the caller can mend.
+    """
+    began = time.monotonic()
+    picture = read_picture(source)
+    output = choose_output(
+        source, model.name, settings, source.suffix.lower(), kinds=tuple(SUFFIXES)
+    )
+    size = working_size((picture.pixels.shape[0], picture.pixels.shape[1]), settings.max_size)
+    pixels, alpha = picture.pixels, picture.alpha
+    if size != pixels.shape[:2]:
+        pixels = cv2.resize(pixels, size[::-1], interpolation=cv2.INTER_AREA)
+        if alpha is not None:
+            alpha = cv2.resize(alpha, size[::-1], interpolation=cv2.INTER_AREA).astype(np.uint8)
+    request = replace(engine_request(settings, engine_size(size, model)), streams=1)
+    with open_engine(model, request) as engine:
+        result = translate_picture(pixels, engine, settings.strength)
+        description = f"{engine.description}: {engine.why}"
+    if settings.compare:
+        result = side_by_side(pixels, result)
+        alpha = None if alpha is None else np.concatenate([alpha, alpha], axis=1)
+    write_picture(output, replace(picture, pixels=result, alpha=alpha))
+    return PictureResult(output, size, time.monotonic() - began, description)
+
+
+def translate_frames(
+    frames: Iterable[NDArray[np.uint8]],
+    model: str = DEFAULT_MODEL,
+    *,
+    strength: float = 1.0,
+    backend: Literal["auto", "openvino", "torch"] = "auto",
+    device: str = "auto",
+    threads: int | None = None,
+) -> Iterator[NDArray[np.uint8]]:
+    """Translate RGB frames `uint8 [H, W, 3]` of one size as they come; give the same shape back.
+
+    Reads only as far ahead as the engine's batch.
+
+    Raises:
+        UserError: an unknown model, a backend that is not there, frames of changing size.
+    """
+    found = find_model(model)
+    incoming = iter(frames)
+    first = next(incoming, None)
+    if first is None:
+        return
+    shape = first.shape
+    settings = Settings(strength=strength, backend=backend, device=device, threads=threads)
+    request = engine_request(settings, engine_size((shape[0], shape[1]), found))
+
+    def numbered() -> Iterator[Frame]:
+        number = 0
+        pixels: NDArray[np.uint8] | None = first
+        while pixels is not None:
+            if pixels.shape != shape or pixels.dtype != np.uint8:
+                raise UserError(
+                    f"Frame {number} is {pixels.dtype} {pixels.shape}, the first uint8 {shape}",
+                    "Give frames of one size",
+                )
+            yield Frame(number, number, 1, pixels)
+            number += 1
+            pixels = next(incoming, None)
+
+    with open_engine(found, request) as engine:
+        for translated in translate(numbered(), engine, engine.batch, strength):
+            yield translated.pixels
