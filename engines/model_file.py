@@ -1,6 +1,7 @@
 """A generator on disk: weights, spec and card in one .safetensors file."""
 
 import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from engines.atomic import replacing
 from engines.errors import UserError
@@ -77,7 +78,9 @@ def read_model(path: Path) -> Model:
         ) from error
     spec = GeneratorSpec.from_metadata(metadata)
     _check(spec, arrays, str(path))
-    mean, std = (arrays.pop(key, None) for key in _STATISTICS)
+    mean, std = (
+        np.asarray(arrays.pop(key), np.float32) if key in arrays else None for key in _STATISTICS
+    )
     card = {key: value for key, value in metadata.items() if key not in SPEC_KEYS | {"name"}}
     return Model(metadata.get("name", path.stem), spec, arrays, mean, std, card, sha256, path)
 
@@ -92,11 +95,20 @@ def write_model(path: Path, model: Model) -> None:
         if values is not None:
             arrays[key] = np.ascontiguousarray(values, np.float32)
     _check(model.spec, arrays, str(path))
-    # Sorted, so that the same model always gives the same bytes.
     metadata = model.spec.to_metadata() | dict(model.card) | {"name": model.name}
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as scratch:
-        save_file(dict(sorted(arrays.items())), scratch, dict(sorted(metadata.items())))
+        scratch.write_bytes(_reproducible(save(arrays, metadata)))
+
+
+def _reproducible(file: bytes) -> bytes:
+    """The same .safetensors with its metadata in order: the library's own order changes each run."""
+    end = 8 + int.from_bytes(file[:8], "little")
+    header = json.loads(file[8:end])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)  # arrays begin at a multiple of 8
+    return len(text).to_bytes(8, "little") + text + file[end:]
 
 
 def _check(spec: GeneratorSpec, arrays: Mapping[str, Array], path: str) -> None:

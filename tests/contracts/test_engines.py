@@ -1,0 +1,162 @@
+"""What every backend promises, checked on each that is installed."""
+
+import threading
+from importlib.util import find_spec
+
+import numpy as np
+import pytest
+
+from engines.engine import EngineRequest, open_engine
+from engines.errors import UserError
+from engines.library import find_model
+
+BACKENDS = [
+    pytest.param(
+        name,
+        marks=pytest.mark.skipif(find_spec(name) is None, reason=f"{name} is not installed"),
+    )
+    for name in ("openvino", "torch")
+]
+
+
+@pytest.fixture(scope="module")
+def model():
+    return find_model("summer2winter")
+
+
+@pytest.fixture(scope="module", params=BACKENDS)
+def backend(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def engine(model, backend):
+    with open_engine(model, EngineRequest(backend, streams=2)) as engine:
+        yield engine
+
+
+def _noise(*shape):
+    return np.random.default_rng(0).integers(0, 256, (*shape, 3), np.uint8)
+
+
+@pytest.mark.parametrize("size", [(8, 8), (8, 36), (68, 44)])
+@pytest.mark.parametrize("count", [1, 3])
+def test_shape_and_type_stay(engine, size, count):
+    frames = _noise(count, *size)
+    before = frames.copy()
+    result = engine(frames)
+    assert result.shape == frames.shape
+    assert result.dtype == np.uint8
+    np.testing.assert_array_equal(frames, before)
+
+
+def test_a_frame_depends_on_nothing_else_in_the_batch(engine):
+    frames = _noise(5, 32, 48)
+    together = engine(frames)
+    np.testing.assert_array_equal(together[::-1], engine(frames[::-1].copy()))
+    for index in range(len(frames)):
+        np.testing.assert_array_equal(together[index], engine(frames[index : index + 1])[0])
+
+
+def test_strides_and_read_only_memory_do_not_matter(engine):
+    wide = _noise(2, 40, 64)
+    for view in (wide[:, ::2, ::2][:, :, :32], wide[:, :, ::-1], wide[..., ::-1]):
+        view = view[:, : view.shape[1] // 4 * 4]
+        copy = np.ascontiguousarray(view)
+        expected = engine(copy)
+        np.testing.assert_array_equal(engine(view), expected)
+        copy.flags.writeable = False
+        np.testing.assert_array_equal(engine(copy), expected)
+
+
+def test_results_are_the_callers(engine):
+    frames = _noise(1, 32, 32)
+    first = engine(frames)
+    kept = first.copy()
+    engine(255 - frames)
+    np.testing.assert_array_equal(first, kept)
+
+
+def test_any_thread_may_call(engine):
+    frames = _noise(2, 32, 32)
+    results = []
+    worker = threading.Thread(target=lambda: results.append(engine(frames)))
+    worker.start()
+    worker.join()
+    np.testing.assert_array_equal(results[0], engine(frames))
+
+
+@pytest.mark.parametrize(
+    "frames",
+    [
+        _noise(1, 32, 30),
+        _noise(1, 4, 32),
+        _noise(32, 32),
+        _noise(1, 32, 32).astype(np.float32),
+        _noise(1, 32, 32)[..., :2],
+    ],
+    ids=["not a multiple", "too small", "no batch", "wrong type", "two channels"],
+)
+def test_wrong_calls_are_refused_and_it_works_on(engine, frames):
+    with pytest.raises(ValueError):  # noqa: PT011
+        engine(frames)
+    assert engine(_noise(1, 32, 32)).shape == (1, 32, 32, 3)
+
+
+def test_statistics_only_where_they_belong(model, backend, engine):
+    frames = _noise(2, 32, 32)
+    given = model.typical_statistics()
+    with pytest.raises(ValueError, match="statistics"):
+        engine(frames, given)
+    with open_engine(model, EngineRequest(backend, streams=1, form="statistics")) as other:
+        assert other(frames, given).shape == frames.shape
+        with pytest.raises(ValueError, match="statistics"):
+            other(frames)
+        with pytest.raises(ValueError, match="statistics"):
+            other(frames, given[:, :, :-1])
+
+
+def test_a_fixed_size_takes_no_other(model, backend):
+    with open_engine(model, EngineRequest(backend, streams=1, size=(32, 48))) as engine:
+        engine(_noise(2, 32, 48))
+        with pytest.raises(ValueError, match="is for"):
+            engine(_noise(1, 48, 32))
+
+
+def test_deep_pixels(model, backend, engine):
+    frames = _noise(1, 32, 32)
+    with open_engine(model, EngineRequest(backend, streams=1, pixels="float32")) as deep:
+        result = deep((frames / 255).astype(np.float32))
+    assert result.dtype == np.float32
+    assert 0 <= result.min() <= result.max() <= 1
+    apart = result * 255 - engine(frames)
+    assert np.sqrt(np.mean(apart**2)) < 3  # the other engine may be in half precision
+
+
+def test_closed_is_closed(model, backend):
+    with open_engine(model, EngineRequest(backend, streams=1)) as engine:
+        pass
+    with pytest.raises(RuntimeError, match="closed"):
+        engine(_noise(1, 32, 32))
+
+
+def test_it_says_what_it_is(engine, model, backend):
+    assert engine.spec == model.spec
+    assert engine.batch >= 1
+    assert engine.description
+    assert engine.why == "as asked"
+    wanted = {"backend", "runtime", "device", "precision", "threads", "streams", "form", "model"}
+    assert wanted <= engine.identity.keys()
+    assert engine.identity["backend"] == backend
+    assert engine.identity["model"] == model.sha256
+
+
+def test_unknown_backend(model):
+    with pytest.raises(UserError, match="openvino"):
+        open_engine(model, EngineRequest("abacus"))
+
+
+def test_a_missing_package_names_the_install_line(model, monkeypatch):
+    monkeypatch.setattr("engines.engine.find_spec", lambda name: None)
+    with pytest.raises(UserError, match=r"pip install 'cgvideo\[torch\]'"):
+        open_engine(model, EngineRequest("torch"))

@@ -1,0 +1,108 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from engines.errors import UserError
+from engines.model_file import read_model, write_model
+
+
+@pytest.fixture
+def written(tmp_path, small_model):
+    path = tmp_path / "small.safetensors"
+    write_model(path, small_model)
+    return path
+
+
+def test_round_trip(written, small_model):
+    model = read_model(written)
+    assert (model.spec, model.name, model.card) == (
+        small_model.spec,
+        small_model.name,
+        small_model.card,
+    )
+    assert len(model.sha256) == 64
+    assert model.path == written
+    for key, array in small_model.weights.items():
+        assert model.weights[key].dtype == np.float16
+        np.testing.assert_array_equal(model.weights[key], array)
+    np.testing.assert_array_equal(model.std, small_model.std)
+
+
+def test_same_model_same_bytes(written, small_model, tmp_path):
+    again = tmp_path / "again.safetensors"
+    backwards = dict(reversed(small_model.weights.items()))
+    write_model(again, replace(small_model, weights=backwards))
+    assert again.read_bytes() == written.read_bytes()
+
+
+def test_no_half_files_stay(written, small_model):
+    write_model(written, small_model)
+    assert [path.name for path in written.parent.iterdir()] == [written.name]
+
+
+def test_typical_statistics_are_scale_and_shift(small_model):
+    packed = small_model.typical_statistics()
+    assert packed.shape == (1, 2, small_model.spec.statistics_channels)
+    np.testing.assert_allclose(packed[0, 0], 1 / small_model.std, rtol=1e-3)
+    np.testing.assert_allclose(packed[0, 1], -small_model.mean / small_model.std, rtol=1e-3)
+
+
+@pytest.mark.parametrize("kept", [0, 4, 100, 3000])
+def test_truncated(written, kept):
+    written.write_bytes(written.read_bytes()[:kept])
+    with pytest.raises(UserError, match=r"damaged|not a model"):
+        read_model(written)
+
+
+def test_pickle_is_not_opened(tmp_path):
+    path = tmp_path / "evil.safetensors"
+    path.write_bytes(b"\x80\x04cos\nsystem\n(S'touch /tmp/owned'\ntR.")
+    with pytest.raises(UserError):
+        read_model(path)
+
+
+def test_missing_file_and_folder(tmp_path):
+    with pytest.raises(UserError, match="no model file"):
+        read_model(tmp_path / "none.safetensors")
+    with pytest.raises(UserError):
+        read_model(tmp_path)
+
+
+def test_foreign_safetensors(tmp_path):
+    path = tmp_path / "other.safetensors"
+    save_file({"weight": np.zeros(3, np.float32)}, path)
+    with pytest.raises(UserError, match="does not describe"):
+        read_model(path)
+
+
+def _without(arrays, key):
+    return {name: array for name, array in arrays.items() if name != key}
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda a: _without(a, "model.4.bias"), "lacks model.4.bias"),
+        (lambda a: a | {"extra": np.zeros(1, np.float32)}, "holds extra"),
+        (lambda a: a | {"model.4.bias": np.zeros(7, np.float32)}, "shape"),
+        (lambda a: a | {"model.4.bias": np.zeros(16, np.int32)}, "int32"),
+        (lambda a: a | {"model.4.bias": np.full(16, np.nan, np.float32)}, "finite"),
+        (lambda a: _without(a, "statistics.std"), "lacks statistics.std"),
+        (lambda a: a | {"statistics.std": a["statistics.std"] * 0}, "not positive"),
+    ],
+)
+def test_wrong_arrays(tmp_path, small_model, spoil, message):
+    arrays = dict(small_model.weights)
+    arrays |= {"statistics.mean": small_model.mean, "statistics.std": small_model.std}
+    path = tmp_path / "spoilt.safetensors"
+    save_file(spoil(arrays), path, small_model.spec.to_metadata())
+    with pytest.raises(UserError, match=message):
+        read_model(path)
+
+
+def test_write_refuses_what_read_would(tmp_path, small_model):
+    with pytest.raises(UserError):
+        write_model(tmp_path / "bad.safetensors", replace(small_model, weights={}))
+    assert not list(tmp_path.iterdir())

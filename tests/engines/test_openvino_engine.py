@@ -1,0 +1,104 @@
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from engines.engine import EngineRequest, open_engine
+from engines.errors import UserError
+from engines.library import find_model
+from engines.openvino_engine import StreamTimings, measure_streams
+
+SPY = """
+import sys
+def watch(event, details):
+    if event.startswith("socket.") or event.startswith("urllib"):
+        print("network:", event, details, flush=True)
+sys.addaudithook(watch)
+import numpy as np
+from engines.engine import EngineRequest, open_engine
+from engines.library import find_model
+request = EngineRequest("openvino", size=(64, 64), streams=1)
+with open_engine(find_model("summer2winter"), request) as engine:
+    engine(np.zeros((1, 64, 64, 3), np.uint8))
+assert "torch" not in sys.modules
+print("done")
+"""
+
+
+def test_nothing_is_sent_and_nothing_left_at_home(tmp_path):
+    environment = dict(os.environ) | {"HOME": str(tmp_path), "USERPROFILE": str(tmp_path)}
+    environment.pop("XDG_CACHE_HOME", None)
+    environment["PYTHONPATH"] = os.pathsep.join(sys.path)
+    ran = subprocess.run(
+        [sys.executable, "-c", SPY],
+        env=environment,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.split() == ["done"]
+    assert not list(tmp_path.iterdir())
+
+
+def test_half_precision_keeps_the_picture(check_picture, check_results, assert_close):
+    for name, expected in check_results.items():
+        request = EngineRequest("openvino", streams=1)
+        with open_engine(find_model(name), request) as engine:
+            assert_close(engine(check_picture[None])[0], expected, 8, 40)
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_a_precision_that_the_cpu_lacks_is_said(small_model, precision):
+    request = EngineRequest("openvino", precision=precision)
+    if precision.upper() in _capabilities(small_model):
+        with open_engine(small_model, request) as engine:
+            assert engine.identity["precision"] == precision
+    else:
+        with pytest.raises(UserError, match=f"does not compute in {precision}"):
+            open_engine(small_model, request)
+
+
+def _capabilities(model):
+    with open_engine(model, EngineRequest("openvino")) as engine:
+        return engine.identity["capabilities"].split()
+
+
+def test_streams_are_measured_and_can_be_asked_for_again(small_model):
+    request = EngineRequest("openvino", size=(64, 64))
+    timings = measure_streams(small_model, request, most_seconds=0.2)
+    assert 1 in timings.seconds
+    assert timings.best in timings.seconds
+    with open_engine(small_model, request) as engine:
+        assert "s a frame" in engine.why
+        assert int(engine.identity["streams"]) >= 1
+
+
+def test_more_streams_must_earn_it():
+    assert StreamTimings({1: 0.100, 2: 0.098}).best == 1
+    assert StreamTimings({1: 0.100, 2: 0.070, 4: 0.069}).best == 2
+
+
+def test_threads_are_respected(small_model):
+    with open_engine(small_model, EngineRequest("openvino", threads=1, streams=1)) as engine:
+        assert engine.identity["threads"] == "1"
+
+
+def test_unknown_device(small_model):
+    with pytest.raises(UserError, match="no device"):
+        open_engine(small_model, EngineRequest("openvino", device="npu7"))
+
+
+def test_same_bytes_again_after_reopening(check_picture):
+    model = find_model("summer2winter")
+    frames = np.stack([check_picture, check_picture[::-1]])
+    results = []
+    for _ in range(2):
+        with open_engine(model, EngineRequest("openvino", size=(64, 96), streams=2)) as engine:
+            results += [engine(frames), engine(frames)]
+            identity = dict(engine.identity)
+    assert all(np.array_equal(results[0], result) for result in results)
+    assert identity["model"] == model.sha256
