@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,10 +21,10 @@ class Picture:
     """One picture, upright, `uint8 [H, W, 3]` RGB; `alpha` `uint8 [H, W]` where the file has it."""
 
     pixels: Pixels
-    alpha: NDArray[np.uint8] | None
-    exif: bytes
-    icc_profile: bytes | None
-    dpi: tuple[float, float] | None
+    alpha: NDArray[np.uint8] | None = None
+    exif: bytes = b""
+    icc_profile: bytes | None = None
+    dpi: tuple[float, float] | None = None
 
 
 def is_picture(path: Path) -> bool:
@@ -73,7 +74,7 @@ def write_picture(path: Path, picture: Picture) -> None:
     if picture.alpha is not None and kind == "PNG":
         image.putalpha(Image.fromarray(picture.alpha))
     extras = {"exif": picture.exif, "icc_profile": picture.icc_profile, "dpi": picture.dpi}
-    options = {name: value for name, value in extras.items() if value}
+    options: dict[str, Any] = {name: value for name, value in extras.items() if value}
     if kind == "JPEG":
         options |= {"quality": JPEG_QUALITY, "subsampling": 0}
     with replacing(path) as scratch:

@@ -1,0 +1,5 @@
+"""`python -m cgvideo`."""
+
+from cgvideo.cli import main
+
+main()

@@ -1,0 +1,58 @@
+"""The command line. Heavy imports stay inside commands, so that --help answers at once."""
+
+import sys
+
+import typer
+
+from cgvideo.cli import convert, demo, models
+from engines.errors import UserError
+
+INTERRUPTED = 130  # exit code, as shells count an interrupt
+
+app = typer.Typer(
+    name="cgvideo",
+    help="Turn videos and pictures from one look into another with a CycleGAN.",
+    no_args_is_help=True,
+    add_completion=True,
+    rich_markup_mode=None,  # loading rich would double the time of --help
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+app.command("convert")(convert.convert)
+app.command("demo")(demo.demo)
+app.add_typer(models.app, name="models")
+
+
+@app.callback()
+def version(
+    show: bool = typer.Option(
+        False, "--version", help="Print the version and stop.", is_eager=True
+    ),
+) -> None:
+    if show:
+        from cgvideo import __version__
+
+        typer.echo(f"cgvideo {__version__}")
+        raise typer.Exit
+
+
+def main() -> None:
+    """Run a command; say what the user can mend in one line, with exit code 1."""
+    try:
+        app()
+    except UserError as error:
+        if "--debug" in sys.argv:
+            raise
+        typer.echo(f"cgvideo: {error}", err=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+    except Exception as error:
+        if "--debug" in sys.argv:
+            raise
+        kind = type(error).__name__
+        typer.echo(
+            f"cgvideo: this is a bug ({kind}: {error}). The same command with --debug shows where.",
+            err=True,
+        )
+        sys.exit(1)

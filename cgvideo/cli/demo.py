@@ -1,0 +1,64 @@
+"""`cgvideo demo`: see what it does, with nothing at hand."""
+
+from pathlib import Path
+
+import typer
+
+NAME = "cgvideo-demo"
+SAMPLE_RATE = 48_000
+
+
+def demo(
+    folder: Path = typer.Option(
+        Path(), "--output", "-o", help="Existing folder to write into. Default: the current one."
+    ),
+    model: str = typer.Option(
+        "summer2winter", "--model", "-m", help="A name from `cgvideo models`, or a model file."
+    ),
+    debug: bool = typer.Option(
+        False, "--debug", help="Show tracebacks instead of one-line errors."
+    ),
+) -> None:
+    """Render a summer valley of its own, translate it, and write before and after.
+
+    Needs no clip, no network and no GPU. Files of an earlier demo are replaced.
+    """
+    from cgvideo.cli.convert import convert_one, open_display, stopping
+    from cgvideo.codec.decode import VideoSource
+    from cgvideo.codec.images import Picture, write_picture
+    from cgvideo.codec.probe import probe
+    from cgvideo.codec.render import write_clip
+    from cgvideo.demo import FRAME_RATE, SECONDS, frames, sound
+    from cgvideo.frame import side_by_side
+    from cgvideo.plan import Settings
+    from engines.errors import UserError
+    from engines.library import find_model
+
+    found = find_model(model)
+    if not folder.is_dir():
+        raise UserError(f"The folder {folder} does not exist", "Make it first")
+    display = open_display(as_json=False)
+    source = folder / f"{NAME}.mp4"
+    translated = folder / f"{NAME}.{found.name}.mp4"
+    beside = folder / f"{NAME}.{found.name}.compare.mp4"
+    picture = folder / f"{NAME}.{found.name}.png"
+
+    display.note("drawing a summer valley by formula …")
+    music = sound(SECONDS, SAMPLE_RATE)
+    write_clip(source, frames(), FRAME_RATE, music, SAMPLE_RATE)
+    with stopping(display) as stop:
+        settings = Settings(output=translated, overwrite=True)
+        convert_one(source, found, settings, display, stop)
+
+    clips = (VideoSource(clip, clip.upright_size) for clip in map(probe, (source, translated)))
+    pairs = zip(*(clip.frames() for clip in clips), strict=True)
+    together = [side_by_side(before.pixels, after.pixels) for before, after in pairs]
+    write_clip(beside, together, FRAME_RATE, music, SAMPLE_RATE)
+    write_picture(picture, Picture(together[len(together) // 2]))
+    for path, what in (
+        (source, "the summer clip"),
+        (translated, "translated"),
+        (beside, "both side by side"),
+        (picture, "a picture of before and after"),
+    ):
+        typer.echo(f"{path.resolve()}  {what}")
