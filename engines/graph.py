@@ -279,7 +279,8 @@ def _own_share(graph: _Graph, variance: str, typical: NDArray[np.float64]) -> st
     contrast = graph.add("ReduceMean", contrast, graph.sizes([1]))
     share = graph.add("Sub", contrast, graph.number(FLAT))
     share = graph.add("Mul", share, graph.number(1 / (ORDINARY - FLAT)))
-    return graph.add("Clip", share, graph.number(0), graph.number(1))
+    share = graph.add("Clip", share, graph.number(0), graph.number(1))
+    return graph.add("Mul", share, share)
 
 
 def _scale_and_shift(graph: _Graph, mean: str, variance: str) -> tuple[str, str]:

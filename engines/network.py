@@ -64,7 +64,7 @@ class Generator(nn.Module):
                         usual = self.std[channels].float().square()
                         if own is None:
                             contrast = (variance / usual).clamp(max=1).mean(1, keepdim=True)
-                            own = ((contrast - FLAT) / (ORDINARY - FLAT)).clamp(0, 1)
+                            own = ((contrast - FLAT) / (ORDINARY - FLAT)).clamp(0, 1).square()
                         mean = torch.lerp(self.mean[channels].float(), mean, own)
                         variance = torch.lerp(usual, variance, own)
                     scale = torch.rsqrt(variance + EPSILON)
