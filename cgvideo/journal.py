@@ -142,13 +142,11 @@ class Journal:
             self._begin()
             return
         for entry in entries[1:]:
-            if "end" in entry:
-                self.frames_in_all = int(entry["end"])
-            elif "part" in entry:
-                fields = entry["part"]
-                record = PartRecord(**{**fields, "pts": tuple(fields["pts"])})
-                if _is_whole(self.part_path(record.segment), record):
-                    self._parts[record.segment] = record
+            if isinstance(entry.get("end"), int):
+                self.frames_in_all = entry["end"]
+            record = _record_in(entry)
+            if record is not None and _is_whole(self.part_path(record.segment), record):
+                self._parts[record.segment] = record
 
     def _begin(self) -> None:
         with replacing(self._path) as scratch:
@@ -194,6 +192,22 @@ def _is_whole(path: Path, record: PartRecord) -> bool:
         and path.stat().st_size == record.bytes
         and file_sha256(path) == record.sha256
     )
+
+
+def _record_in(entry: dict[str, Any]) -> PartRecord | None:
+    """The part that a line records; None for other lines, and for one that a disk has garbled."""
+    try:
+        fields = entry["part"]
+        return PartRecord(
+            int(fields["segment"]),
+            int(fields["bytes"]),
+            str(fields["sha256"]),
+            tuple(int(pts) for pts in fields["pts"]),
+            int(fields["last_duration"]),
+            str(fields["seam_hash"]),
+        )
+    except (KeyError, TypeError, ValueError):
+        return None
 
 
 def _parsed(line: bytes) -> dict[str, Any] | None:
