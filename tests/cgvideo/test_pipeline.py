@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -104,7 +105,7 @@ def test_a_variable_frame_rate_stays_variable(tmp_path: Path, suffix: str) -> No
     assert_same_frames_and_times(source, output)
     assert_same_sound(source, output)
     times = [seconds for _, seconds in read_numbers(output)]
-    assert len({b - a for a, b in zip(times, times[1:], strict=False)}) > 10
+    assert len({b - a for a, b in pairwise(times)}) > 10
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".mov"])
