@@ -6,20 +6,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from types import TracebackType
-from typing import Any, Literal, Protocol, Self
+from typing import Any, Literal, Protocol, Self, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engines.errors import UserError
-from engines.graph import Form, Pixels
 from engines.model_file import Model
-from engines.spec import GeneratorSpec
+from engines.spec import Form, GeneratorSpec, Pixels
 
 Backend = Literal["auto", "openvino", "torch"]
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 
-BACKENDS: tuple[Backend, ...] = ("auto", "openvino", "torch")
+BACKENDS: tuple[Backend, ...] = get_args(Backend)
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +100,13 @@ def open_engine(model: Model, request: EngineRequest | None = None) -> Engine:
     request = request or EngineRequest()
     if request.size is not None:
         check_size(model.spec, *request.size)
+    for option, number in (("threads", request.threads), ("streams", request.streams)):
+        if number is not None and number < 1:
+            raise UserError(f"{number} {option} cannot run anything", "Give 1 or more")
+    if request.precision not in PRECISIONS:
+        raise UserError(
+            f"There is no precision {request.precision!r}", f"Known: {', '.join(PRECISIONS)}"
+        )
     if request.backend not in BACKENDS:
         raise UserError(f"There is no backend {request.backend!r}", f"Known: {', '.join(BACKENDS)}")
     why = "as asked"
@@ -167,6 +174,8 @@ def _choose(request: EngineRequest) -> tuple[EngineRequest, str]:
 
         if engines.torch_engine.cuda_works():
             return replace(request, backend="torch", device="cuda"), "there is an NVIDIA GPU"
+    if device == "gpu":
+        return replace(request, backend="openvino"), "OpenVINO is the backend for Intel GPUs"
     return replace(request, backend="openvino"), "the fastest backend on CPUs"
 
 

@@ -1,7 +1,7 @@
 """Spec and weights to ONNX, without torch: one network in three forms, pixels in and pixels out."""
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import onnx
@@ -9,15 +9,12 @@ from numpy.typing import ArrayLike, NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from engines.model_file import Model
-from engines.spec import EPSILON, FLAT, ORDINARY, Layer
+from engines.spec import EPSILON, FLAT, ORDINARY, Form, Layer, Pixels
 
 GRAPH_VERSION = 1
 """Counts the changes of this file that change a pixel; part of every engine's identity."""
 
 OPSET = 20
-
-Form = Literal["self", "statistics", "measure"]
-Pixels = Literal["uint8", "float32"]
 
 
 def build_graph(

@@ -8,6 +8,12 @@ from typing import Literal
 
 from engines.errors import UserError
 
+Form = Literal["self", "statistics", "measure"]
+"""Where a generator's statistics come from, or that they are what is wanted; see `engines.graph`."""
+
+Pixels = Literal["uint8", "float32"]
+"""What an engine takes and gives: 0 to 255, or 0 to 1."""
+
 EPSILON = 1e-5
 """Added to the variance in every norm; the value of the reference networks (Zhu et al. 2017)."""
 

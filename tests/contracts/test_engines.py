@@ -151,9 +151,18 @@ def test_it_says_what_it_is(engine, model, backend):
     assert engine.identity["model"] == model.sha256
 
 
-def test_unknown_backend(model):
-    with pytest.raises(UserError, match="openvino"):
-        open_engine(model, EngineRequest("abacus"))
+@pytest.mark.parametrize(
+    ("wanted", "message"),
+    [
+        ({"backend": "abacus"}, "Known: auto, openvino, torch"),
+        ({"precision": "fp13"}, "Known: auto, fp32"),
+        ({"threads": 0}, "0 threads"),
+        ({"streams": -1}, "-1 streams"),
+    ],
+)
+def test_nonsense_is_the_users_error(model, wanted, message):
+    with pytest.raises(UserError, match=message):
+        open_engine(model, EngineRequest(**wanted))
 
 
 def test_a_missing_package_names_the_install_line(model, monkeypatch):
