@@ -1,0 +1,1 @@
+"""Makes models: two folders of pictures become a generator."""
