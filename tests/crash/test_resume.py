@@ -1,0 +1,228 @@
+"""Runs that are killed, and the same command again: the very bytes of a run that was never killed.
+
+Clips have five segments and a bit; nothing that was committed is rendered twice.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from clips import INTRA_REFRESH, OPEN_GOP, flip_bytes, make_clip
+from converting import convert, plan_for
+from crash.dying_run import DIED
+
+from cgvideo.journal import Journal
+from cgvideo.pipeline import Result
+from cgvideo.plan import SEGMENT_FRAMES, Plan
+
+SEGMENTS = 5
+FRAMES = SEGMENTS * SEGMENT_FRAMES + 20
+TESTS = Path(__file__).parents[1]
+IMPORTED_FROM = (TESTS.parent, TESTS)
+CORRUPTED = TESTS.parents[1] / "shared" / "clips" / "misc" / "decord_corrupted.mp4"
+COMMITTING = "before the journal's line"
+
+
+class Bench:
+    """A clip, what an unbroken run makes of it, and a place for broken ones."""
+
+    def __init__(self, source: Path, **settings: Any) -> None:
+        self.source = source
+        self.settings = settings
+        self.whole = convert(source, self._folder("whole") / f"out{source.suffix}", **settings)
+        self.output = self._folder("broken") / self.whole.output.name
+
+    def _folder(self, name: str) -> Path:
+        folder = self.source.parent / name
+        folder.mkdir()
+        return folder
+
+    @property
+    def plan(self) -> Plan:
+        return plan_for(self.source, self.output, **self.settings)
+
+    def clear(self) -> None:
+        shutil.rmtree(self.output.parent)
+        self.output.parent.mkdir()
+
+    def die(self, where: str, count: int) -> None:
+        """Convert in a child process that ends itself at the `count`-th time at a place."""
+        settings = json.dumps(self.settings)
+        child = subprocess.run(
+            [
+                sys.executable,
+                "-m",
+                "crash.dying_run",
+                self.source,
+                self.output,
+                settings,
+                where,
+                str(count),
+            ],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, IMPORTED_FROM))},
+            timeout=120,
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+        assert child.returncode == DIED, child.stderr
+        assert not self.output.exists()
+
+    def resume(self) -> Result:
+        """The same command again; its bytes are compared with the unbroken run's."""
+        result = convert(self.source, self.output, **self.settings)
+        assert result.output.read_bytes() == self.whole.output.read_bytes()
+        assert list(self.output.parent.iterdir()) == [self.output]
+        return result
+
+
+@pytest.fixture(scope="module")
+def shared_bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
+    folder = tmp_path_factory.mktemp("plain")
+    return Bench(make_clip(folder / "in.mp4", FRAMES, audio="aac"))
+
+
+@pytest.fixture
+def bench(shared_bench: Bench) -> Bench:
+    shared_bench.clear()
+    return shared_bench
+
+
+@pytest.mark.parametrize(
+    ("where", "count", "committed"),
+    [
+        ("translating", 2, 0),
+        ("translating", 60, 2),
+        ("encoding", 3, 0),
+        ("encoding", 300, 3),
+        (COMMITTING, 1, 0),
+        (COMMITTING, 4, 3),
+        (COMMITTING, 6, 5),
+        ("before the end is noted", 1, 6),
+        ("joining", 200, 6),
+        ("checking", 1, 6),
+    ],
+)
+def test_a_killed_run_goes_on_to_the_same_bytes(
+    bench: Bench, where: str, count: int, committed: int
+) -> None:
+    bench.die(where, count)
+    with Journal(bench.plan.work_folder, bench.plan.fingerprint, {}) as journal:
+        assert [record.segment for record in journal.parts] == list(range(committed))
+    result = bench.resume()
+    assert result.frames == FRAMES
+    assert result.frames_rendered == max(0, FRAMES - committed * SEGMENT_FRAMES)
+
+
+def test_a_run_that_is_killed_again_and_again_gets_there(bench: Bench) -> None:
+    for _ in range(3):
+        bench.die("translating", 50)  # a segment is 24 calls
+    assert bench.resume().frames_rendered < FRAMES - 3 * SEGMENT_FRAMES
+
+
+def test_a_torn_line_costs_its_own_segment_only(bench: Bench) -> None:
+    bench.die(COMMITTING, 4)
+    path = bench.plan.work_folder / "journal.jsonl"
+    path.write_bytes(path.read_bytes()[:-100])
+    assert bench.resume().frames_rendered == FRAMES - 2 * SEGMENT_FRAMES
+
+
+DAMAGE: dict[str, Callable[[Path], object]] = {
+    "deleted": Path.unlink,
+    "damaged": lambda part: flip_bytes(part, 0.5, 10),
+    "cut short": lambda part: part.write_bytes(part.read_bytes()[:-1]),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+@pytest.mark.parametrize("segment", [0, 1, 4])
+def test_a_part_that_is_lost_is_rendered_anew_and_no_other(
+    bench: Bench, damage: str, segment: int
+) -> None:
+    bench.die("joining", 100)
+    DAMAGE[damage](bench.plan.work_folder / f"{segment:06d}.nut")
+    assert bench.resume().frames_rendered == SEGMENT_FRAMES
+
+
+def test_two_gaps_are_filled(bench: Bench) -> None:
+    bench.die("joining", 100)
+    for segment in (1, 2, 5):
+        (bench.plan.work_folder / f"{segment:06d}.nut").unlink()
+    assert bench.resume().frames_rendered == 2 * SEGMENT_FRAMES + 20
+
+
+@pytest.mark.parametrize("content", [b"", b"\x00" * 4096, b"not a journal\nat all\n"])
+def test_a_garbled_journal_starts_afresh(bench: Bench, content: bytes) -> None:
+    bench.die(COMMITTING, 4)
+    (bench.plan.work_folder / "journal.jsonl").write_bytes(content)
+    assert bench.resume().frames_rendered == FRAMES
+
+
+def test_a_journal_of_another_plan_is_not_believed(bench: Bench) -> None:
+    bench.die(COMMITTING, 4)
+    path = bench.plan.work_folder / "journal.jsonl"
+    content = path.read_text(encoding="utf-8")
+    path.write_text(content.replace(bench.plan.fingerprint, "0" * 64), encoding="utf-8")
+    assert bench.resume().frames_rendered == FRAMES
+
+
+KINDS: dict[str, Callable[[Path], Path]] = {
+    "MPEG-TS": lambda folder: make_clip(folder / "in.ts", FRAMES, audio="aac"),
+    "Matroska": lambda folder: make_clip(folder / "in.mkv", FRAMES, audio="aac"),
+    "open GOP": lambda folder: make_clip(folder / "in.mp4", FRAMES, options=OPEN_GOP),
+    "open GOP in MPEG-TS": lambda folder: make_clip(folder / "in.ts", FRAMES, options=OPEN_GOP),
+    "intra refresh": lambda folder: make_clip(folder / "in.mp4", FRAMES, options=INTRA_REFRESH),
+    "intra refresh in MPEG-TS": lambda folder: make_clip(
+        folder / "in.ts", FRAMES, options=INTRA_REFRESH
+    ),
+    "variable rate": lambda folder: make_clip(
+        folder / "in.mp4", FRAMES, pts=lambda number: 512 * number + (number * number * 31) % 400
+    ),
+    "damaged": lambda folder: _damaged(make_clip(folder / "in.mp4", FRAMES)),
+    "damaged MPEG-TS": lambda folder: _damaged(make_clip(folder / "in.ts", FRAMES)),
+    "damaged, B-frames and one key frame": lambda folder: _damaged(
+        make_clip(folder / "in.mkv", FRAMES, options={"g": "1000", "bf": "3"})
+    ),
+}
+
+
+def _damaged(path: Path) -> Path:
+    """Damage before, at and after the seam of the second segment."""
+    for place in (0.2, 0.39, 0.6):
+        flip_bytes(path, place)
+    return path
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_clip_resumes_to_the_same_bytes(tmp_path: Path, kind: str) -> None:
+    bench = Bench(KINDS[kind](tmp_path))
+    bench.die(COMMITTING, 3)
+    assert bench.resume().frames_rendered == bench.whole.frames - 2 * SEGMENT_FRAMES
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".ts"])
+def test_a_part_of_a_clip_resumes_to_the_same_bytes(tmp_path: Path, suffix: str) -> None:
+    source = make_clip(tmp_path / f"in{suffix}", FRAMES, audio="aac")
+    bench = Bench(source, start=4.5, duration=10)
+    bench.die(COMMITTING, 2)
+    assert bench.resume().frames_rendered == 250 - SEGMENT_FRAMES
+
+
+def test_a_damaged_clip_says_at_each_run_how_damaged_it_is(tmp_path: Path) -> None:
+    bench = Bench(_damaged(make_clip(tmp_path / "in.mp4", FRAMES)))
+    assert bench.whole.damage.packets > 0
+
+
+@pytest.mark.skipif(not CORRUPTED.exists(), reason="the folder of real clips is not there")
+def test_a_clip_that_was_found_damaged_gives_the_same_bytes_each_time(tmp_path: Path) -> None:
+    results = [
+        convert(CORRUPTED, tmp_path / f"out{number}.mp4", max_size=96).output.read_bytes()
+        for number in range(3)
+    ]
+    assert results[0] == results[1] == results[2]
