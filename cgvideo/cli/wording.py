@@ -1,0 +1,150 @@
+"""The lines that tell a user what is decided, how it goes on, and how it ended."""
+
+import time
+from fractions import Fraction
+
+from cgvideo.pipeline import Result, Stopped
+from cgvideo.plan import Estimate, Plan, working_size
+from cgvideo.progress import StageTimes
+from engines.engine import Engine
+from engines.model_file import Model
+
+SPEED_WINDOW = 10.0  # seconds: "current speed" is that of the last so many
+SMALLER_SIZES = (1280, 960, 640, 480)
+SUGGEST_FROM_SECONDS = 120.0  # shorter runs need no advice on --max-size
+
+
+class Speed:
+    """Frames a second over the last moments, and the time that is left at that speed."""
+
+    def __init__(self) -> None:
+        self._marks: list[tuple[float, int]] = []
+
+    def mark(self, frames: int) -> None:
+        now = time.monotonic()
+        self._marks.append((now, frames))
+        while len(self._marks) > 2 and now - self._marks[0][0] > SPEED_WINDOW:
+            self._marks.pop(0)
+
+    @property
+    def frames_per_second(self) -> float | None:
+        if len(self._marks) < 2:
+            return None
+        (began, first), (now, last) = self._marks[0], self._marks[-1]
+        return (last - first) / (now - began) if now > began else None
+
+    def seconds_left(self, total: int | None, done: int) -> float | None:
+        speed = self.frames_per_second
+        return max(0, total - done) / speed if total and speed else None
+
+
+def explanation(plan: Plan, engine: Engine, model: Model, cost: Estimate) -> list[str]:
+    """The plan in words: what comes in, what is done with it, what comes out, what it costs."""
+    clip, encoding = plan.clip, plan.encoding
+    height, width = clip.upright_size
+    frames = plan.expected_frames
+    lines = [
+        f"input   {clip.path}: {width}x{height}, {decimal(clip.rate)} frames/s,"
+        f" {frames or 'unknown number of'} frames, {clip.codec}",
+        f"model   {model.name}: {model.card.get('does', 'no description')} ({model.spec.name})",
+        f"engine  {engine.description}: {engine.why}",
+    ]
+    rows, columns = encoding.size
+    options = dict(encoding.options)
+    settings = [f"{name} {options[name]}" for name in ("crf", "preset") if name in options]
+    made = ", ".join([encoding.codec, *settings, encoding.pixel_format])
+    streams = ", ".join(
+        f"{way.info} {'copied' if way.how == 'copy' else 'converted ' + way.how}"
+        for way in plan.muxing.carried
+    )
+    lines.append(
+        f"output  {plan.output}: {columns}x{rows}, {made}" + (f"; {streams}" if streams else "")
+    )
+    lines += [f"note    {notice}" for notice in plan.notices]
+    lines.append(f"cost    {cost_line(plan, cost)}")
+    return lines
+
+
+def cost_line(plan: Plan, cost: Estimate) -> str:
+    """Time and disk, and what a smaller size would save."""
+    if cost.seconds is None or cost.disk_bytes is None:
+        return f"{cost.seconds_per_frame:.2f} s a frame; the clip does not say how long it is"
+    text = f"about {span(cost.seconds)} and {size_text(cost.disk_bytes)} of disk"
+    if cost.disk_bytes > cost.free_bytes:
+        text += f" (only {size_text(cost.free_bytes)} are free)"
+    height, width = plan.size
+    smaller = next((size for size in SMALLER_SIZES if size < 0.8 * max(plan.size)), None)
+    if smaller is not None and cost.seconds > SUGGEST_FROM_SECONDS:
+        rows, columns = working_size(plan.size, smaller)
+        share = rows * columns / (height * width)
+        text += f"; --max-size {smaller} would take about {span(cost.seconds * share)}"
+    return text
+
+
+def progress_line(done: int, total: int | None, speed: Speed, stages: StageTimes) -> str:
+    """Frames, speed, time left, and the stage that everything waits for."""
+    parts = [f"frame {done} of {total}" if total else f"frame {done}"]
+    if speed.frames_per_second is not None:
+        parts.append(f"{speed.frames_per_second:.1f} frames/s")
+    left = speed.seconds_left(total, done)
+    if left is not None:
+        parts.append(f"{span(left)} left")
+    if stages.slowest is not None:
+        parts.append(f"slowest: {stages.slowest}")
+    return ", ".join(parts)
+
+
+def stop_lines(plan: Plan, stopped: Stopped) -> list[str]:
+    """How far it came, what was dropped, and how to go on."""
+    total = plan.expected_frames
+    lines = []
+    if stopped.frames_dropped:
+        lines.append(f"{stopped.frames_dropped} frames of an unfinished segment were dropped.")
+    lines.append(
+        f"Stopped. {stopped.frames_done} of {total or 'an unknown number of'} frames are kept;"
+        " give the same command again to go on."
+    )
+    return lines
+
+
+def damage_lines(result: Result) -> list[str]:
+    """What decoding had to put up with."""
+    damage, lines = result.damage, []
+    if damage.packets:
+        lines.append(f"{damage.packets} damaged packets of the source were skipped")
+    if damage.moved_pts:
+        lines.append(
+            f"{damage.moved_pts} frames did not come after the one before; moved by a tick"
+        )
+    if damage.cut_short:
+        lines.append("the source ends with a read error; converted up to there")
+    return lines
+
+
+def result_line(result: Result) -> str:
+    """The one line at the end: frames, seconds, speed, size, where."""
+    speed = result.frames_rendered / result.seconds if result.seconds else 0.0
+    return (
+        f"{result.frames} frames in {span(result.seconds)} ({speed:.1f} frames/s),"
+        f" {size_text(result.bytes)}: {result.output}"
+    )
+
+
+def span(seconds: float) -> str:
+    """A length of time in words that one grasps."""
+    if seconds < 90:
+        return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
+    minutes = round(seconds / 60)
+    if minutes < 90:
+        return f"{minutes} min"
+    return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def size_text(count: int) -> str:
+    """Bytes in MB or GB."""
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
+
+
+def decimal(rate: Fraction) -> str:
+    """A rate without needless digits."""
+    return f"{float(rate):.2f}".rstrip("0").rstrip(".")
