@@ -3,9 +3,7 @@
 import hashlib
 import json
 import os
-import shutil
 import tempfile
-import time
 from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from functools import cached_property
@@ -345,42 +343,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
     return value
-
-
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """What a plan will cost: seconds of work, bytes on the disk while it runs, and bytes free."""
-
-    seconds_per_frame: float
-    seconds: float | None
-    disk_bytes: int | None
-    free_bytes: int
-
-
-# Bits a pixel of an encoded frame, generously: parts and the joined file are both on the disk.
-USUAL_BITS_PER_PIXEL = {"h264": 0.25, "hevc": 0.2, "ffv1": 8.0}
-OVERHEAD = 1.08  # decoding and encoding beside the engine
-
-
-def estimate(plan: Plan, engine: Engine) -> Estimate:
-    """Time one batch of the engine, and reckon."""
-    height, width = padded_size(plan.size, engine.spec.multiple_of, engine.spec.minimum_size)
-    gray = np.full((plan.batch, height, width, 3), 127, np.uint8)
-    gray[:, ::2] = 90
-    took = 0.0
-    for _ in range(2):  # the first call may still be setting things up
-        began = time.perf_counter()
-        engine(gray)
-        took = time.perf_counter() - began
-        if took > 2:
-            break
-    per_frame = took / plan.batch * OVERHEAD
-    frames = plan.expected_frames
-    rows, columns = plan.encoding.size
-    bits = USUAL_BITS_PER_PIXEL[plan.encoding.codec] * rows * columns
-    return Estimate(
-        per_frame,
-        None if frames is None else frames * per_frame,
-        None if frames is None else round(frames * bits / 8 * 2),
-        shutil.disk_usage(plan.output.parent).free,
-    )

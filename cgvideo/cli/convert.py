@@ -146,8 +146,8 @@ def convert_one(
     """
     from cgvideo.codec.images import is_picture
     from cgvideo.convert import convert_picture, prepared, remember_choices
+    from cgvideo.estimate import estimate
     from cgvideo.pipeline import Stopped, run
-    from cgvideo.plan import estimate
 
     if source.is_dir():
         raise UserError(f"{source} is a folder", "Name the files in it")

@@ -19,8 +19,9 @@ from cgvideo.cli.wording import (
     stop_lines,
 )
 from cgvideo.convert import PictureResult
+from cgvideo.estimate import Estimate
 from cgvideo.pipeline import Result, Stopped
-from cgvideo.plan import Estimate, Plan
+from cgvideo.plan import Plan
 from cgvideo.progress import StageTimes
 from engines.engine import Engine
 from engines.errors import UserError

@@ -3,8 +3,9 @@
 import time
 from fractions import Fraction
 
+from cgvideo.estimate import Estimate
 from cgvideo.pipeline import Result, Stopped
-from cgvideo.plan import Estimate, Plan, working_size
+from cgvideo.plan import Plan, working_size
 from cgvideo.progress import StageTimes
 from engines.engine import Engine
 from engines.model_file import Model

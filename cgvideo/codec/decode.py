@@ -146,7 +146,9 @@ class VideoSource:
         to_rgb = ToRgb(self.clip.color, self.clip.size[0], self.clip.orientation.turned(self.size))
         with av.open(self.clip.path, metadata_errors="replace") as container:
             stream: Any = container.streams[self.clip.stream_index]
-            stream.thread_type = "AUTO"
+            # With frames decoded side by side, the pictures of a damaged clip depend on which thread
+            # was first, and a resumed run would not find the pictures of the run before it.
+            stream.thread_type = "NONE"
             if seek_pts is not None:
                 preroll = round(PREROLL_SECONDS / self.clip.time_base)
                 container.seek(max(seek_pts - preroll, self.clip.first_pts), stream=stream)
