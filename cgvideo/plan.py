@@ -154,6 +154,12 @@ def make_plan(
     Raises:
         UserError: the output cannot be what was asked for.
     """
+    length = clip.duration_seconds
+    if length is not None and settings.start >= length > 0:
+        raise UserError(
+            f"--start {settings.start:g} lies after the end of {clip.path}, at {length:.1f} s",
+            "Begin earlier",
+        )
     notices = list(_source_notices(clip))
     output = output or choose_output(clip.path, model.name, settings, usual_suffix(clip, settings))
     size = working_size(clip.upright_size, settings.max_size)

@@ -31,6 +31,17 @@ CODECS = {
     "hevc": Codec("libx265", 20, "fast", "smaller files, slower to encode"),
     "ffv1": Codec("ffv1", None, None, "lossless, large, for further editing (MKV)"),
 }
+PRESETS = (
+    "ultrafast",
+    "superfast",
+    "veryfast",
+    "faster",
+    "fast",
+    "medium",
+    "slow",
+    "slower",
+    "veryslow",
+)
 CHROMA_SUBSAMPLED = ("420", "422", "411", "410", "440", "nv12", "nv21", "p010")
 
 
@@ -69,6 +80,8 @@ def encoder_options(
     chosen = known.crf if crf is None else crf
     if not 0 <= chosen <= 51:
         raise UserError(f"--crf {chosen:g} is out of range", "It goes from 0 (best) to 51")
+    if preset is not None and preset not in PRESETS:
+        raise UserError(f"There is no preset {preset!r}", f"Choose from {', '.join(PRESETS)}")
     options = {"crf": f"{chosen:g}", "preset": preset or known.preset or "medium"}
     if known.encoder == "libx264":
         options |= {"threads": str(threads), "x264-params": "cpu-independent=1"}
