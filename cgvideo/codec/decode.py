@@ -1,9 +1,10 @@
 """Frames of a video, in order, from any point of it."""
 
+import itertools
 from collections import deque
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
@@ -67,81 +68,48 @@ class VideoSource:
         Raises:
             UserError: the file cannot be read (any more), or is not the one the seam was taken from.
         """
-        self.damage = Damage()
         with reading(self.clip.path):
             if after is None:
-                yield from self._from_start()
+                yield from self._numbered(self._from_start(), 0)
                 return
-            sought = self._after_seam(self._sought(after), after, lead_in)
-            if sought is None:
-                sought = self._after_seam(self._from_start(), after, lead_in)
-            if sought is None:
-                raise UserError(
-                    f"{self.clip.path} does not decode as it did when the conversion began",
-                    "Start afresh with --overwrite",
-                )
-            yield from sought
+            for decoded in (self._decoded(after.pts), self._from_start()):
+                led = _past_seam(decoded, after, lead_in)
+                if led is not None:
+                    yield from self._numbered(
+                        itertools.chain(led, decoded), after.number + 1 - len(led)
+                    )
+                    return
+            raise UserError(
+                f"{self.clip.path} does not decode as it did when the conversion began",
+                "Remove the hidden .cgvideo folder beside the output to start afresh",
+            )
 
     def _from_start(self) -> Generator[Frame, None, None]:
-        """All wanted frames, numbered from 0."""
+        """Frames from the first wanted one on, not yet numbered."""
         if self._start_pts is not None:
             # A late landing shows in its first pts; then only decoding from the top is right.
             with closing(self._decoded(self._start_pts)) as sought:
                 first = next(sought, None)
                 if first is not None and first.pts <= self._start_pts:
-                    yield from self._wanted(sought, first)
+                    yield from self._wanted(itertools.chain([first], sought))
                     return
-        with closing(self._decoded(None)) as frames:
-            first = next(frames, None)
-            if first is not None:
-                yield from self._wanted(frames, first)
+        with closing(self._decoded(None)) as decoded:
+            yield from self._wanted(decoded)
 
-    def _wanted(self, frames: Iterator[Frame], first: Frame) -> Iterator[Frame]:
-        """From `--start` to the end of `--duration`, numbered from 0."""
-        number = 0
-        frame: Frame | None = first
-        while frame is not None:
+    def _wanted(self, frames: Iterable[Frame]) -> Iterator[Frame]:
+        start = self._start_pts
+        return (frame for frame in frames if start is None or frame.pts >= start)
+
+    def _numbered(self, frames: Iterable[Frame], first: int) -> Iterator[Frame]:
+        """Count frames from `first`, up to the end of what is wanted."""
+        for number, frame in enumerate(frames, first):
             if self._end_pts is not None and frame.pts >= self._end_pts:
                 return
-            if self._start_pts is None or frame.pts >= self._start_pts:
-                yield Frame(number, frame.pts, frame.duration, frame.pixels)
-                number += 1
-            frame = next(frames, None)
-
-    def _sought(self, seam: Seam) -> Generator[Frame, None, None]:
-        """Frames from some way before the seam's, numbered so that the seam's fits."""
-        with closing(self._decoded(seam.pts)) as decoded:
-            before: deque[Frame] = deque()
-            for frame in decoded:
-                before.append(frame)
-                if frame.pts >= seam.pts:
-                    break
-            number = seam.number - len(before) + 1
-            for frame in before:
-                yield Frame(number, frame.pts, frame.duration, frame.pixels)
-                number += 1
-            for frame in decoded:
-                if self._end_pts is not None and frame.pts >= self._end_pts:
-                    return
-                yield Frame(number, frame.pts, frame.duration, frame.pixels)
-                number += 1
-
-    def _after_seam(
-        self, frames: Generator[Frame, None, None], seam: Seam, lead_in: int
-    ) -> Iterator[Frame] | None:
-        """The frames after the seam's, if it is among `frames`; None if it is not."""
-        before: deque[Frame] = deque(maxlen=lead_in)
-        for frame in frames:
-            before.append(frame)
-            if frame.number == seam.number:
-                if frame.pts == seam.pts and frame.content_hash() == seam.content_hash:
-                    return _chained(before, frames)
-                break
-        frames.close()
-        return None
+            yield replace(frame, number=number)
 
     def _decoded(self, seek_pts: int | None) -> Generator[Frame, None, None]:
-        """Every frame that decodes from before `seek_pts` on (from the first without), number 0."""
+        """Every frame that decodes from before `seek_pts` on (from the first without), all number 0."""
+        self.damage = Damage()
         previous: int | None = None
         to_rgb = ToRgb(self.clip.color, self.clip.size[0], self.clip.orientation.turned(self.size))
         with av.open(self.clip.path, metadata_errors="replace") as container:
@@ -190,7 +158,19 @@ class VideoSource:
         return self.clip.first_pts + round(Fraction(seconds) / self.clip.time_base)
 
 
-def _chained(before: deque[Frame], frames: Iterator[Frame]) -> Iterator[Frame]:
-    while before:
-        yield before.popleft()
-    yield from frames
+def _past_seam(
+    frames: Generator[Frame, None, None], seam: Seam, lead_in: int
+) -> deque[Frame] | None:
+    """Read `frames` up to the seam's and give the last `lead_in` of them.
+
+    None, and `frames` closed, if the seam's very picture is not where it should be.
+    """
+    before: deque[Frame] = deque(maxlen=lead_in)
+    for frame in frames:
+        before.append(frame)
+        if frame.pts >= seam.pts:
+            if frame.pts == seam.pts and frame.content_hash() == seam.content_hash:
+                return before
+            break
+    frames.close()
+    return None

@@ -183,7 +183,7 @@ def test_a_start_alone_goes_to_the_end(tmp_path: Path) -> None:
 
 def test_a_start_after_the_end_is_said_and_leaves_nothing(tmp_path: Path) -> None:
     source = make_clip(tmp_path / "in.mp4", 25)
-    with pytest.raises(UserError, match="no frame"):
+    with pytest.raises(UserError, match="after the end"):
         convert(source, tmp_path / "out.mp4", start=60)
     assert list(tmp_path.iterdir()) == [source]
 

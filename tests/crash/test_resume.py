@@ -123,7 +123,7 @@ def test_a_killed_run_goes_on_to_the_same_bytes(
 def test_a_run_that_is_killed_again_and_again_gets_there(bench: Bench) -> None:
     for _ in range(3):
         bench.die("translating", 50)  # a segment is 24 calls
-    assert bench.resume().frames_rendered < FRAMES - 3 * SEGMENT_FRAMES
+    assert bench.resume().frames_rendered <= FRAMES - 3 * SEGMENT_FRAMES
 
 
 def test_a_torn_line_costs_its_own_segment_only(bench: Bench) -> None:
