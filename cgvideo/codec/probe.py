@@ -12,6 +12,13 @@ from cgvideo.codec.errors import reading
 from engines.errors import UserError
 
 FIRST_FRAME_PACKETS = 500  # a picture must come within so many packets of the video stream
+_TURNS = {
+    90: Orientation(0, -1, 1, 0),
+    -90: Orientation(0, 1, -1, 0),
+    180: Orientation(-1, 0, 0, -1),
+    -180: Orientation(-1, 0, 0, -1),
+}
+"""By PyAV's degrees, which count anticlockwise."""
 
 
 def probe(path: Path) -> Clip:
@@ -92,7 +99,11 @@ def _color_tags(stream: Any, frame: Any) -> ColorTags:
 
 def _orientation(frame: Any) -> Orientation:
     """The signs of the display matrix; a turn that is not right-angled is left to the player."""
-    for side_data in frame.side_data:
+    try:
+        known = list(frame.side_data)
+    except ValueError:  # PyAV knows not every kind: then the turn alone, without mirroring
+        return _TURNS.get(round(frame.rotation), Orientation())
+    for side_data in known:
         if side_data.type.name == "DISPLAYMATRIX":
             a, b, _, c, d = struct.unpack("=5i", bytes(side_data)[:20])
             signs = [(x > 0) - (x < 0) for x in (a, b, c, d)]
@@ -123,7 +134,8 @@ def _duration(container: Any, stream: Any, time_base: Fraction) -> float | None:
 
 
 def _stream_info(stream: Any) -> StreamInfo:
-    codec = stream.codec_context.name if stream.codec_context is not None else stream.name
+    context = stream.codec_context  # None where FFmpeg has no decoder for it
+    codec = context.name if context is not None else ""
     kind = "data" if stream.type == "unknown" else stream.type
     language = stream.metadata.get("language", "")
     return StreamInfo(stream.index, kind, codec or "", "" if language == "und" else language)

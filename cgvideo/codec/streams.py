@@ -104,6 +104,8 @@ class _AacEncoder:
     def __init__(self, output: Any, source: Any, shift: TimeShift) -> None:
         self._source = source
         self._shift = shift
+        if source.codec_context is None:
+            raise ValueError("there is no decoder for this sound")
         rate = source.codec_context.sample_rate
         channels = source.codec_context.layout.nb_channels
         layout = "mono" if channels == 1 else "stereo"
