@@ -157,6 +157,12 @@ def test_a_start_gives_the_first_frame_at_or_after_it(
     assert frames[0].number == 0
 
 
+def test_a_start_far_into_a_clip_is_sought(tmp_path: Path, pictures: Pictures) -> None:
+    path = make_clip(tmp_path / "in.mp4", FRAMES, options={"g": "25"})
+    assert len(told(source_of(path, start=10).frames())) == FRAMES - 250
+    assert pictures.count < 150
+
+
 @pytest.mark.parametrize("suffix", [".mp4", ".ts"])
 def test_a_start_into_a_late_seek_is_found_out(
     tmp_path: Path, suffix: str, monkeypatch: pytest.MonkeyPatch

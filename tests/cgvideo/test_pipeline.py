@@ -128,10 +128,27 @@ def test_sound_that_starts_long_before_the_picture(tmp_path: Path) -> None:
     assert_same_sound(source, output)
 
 
-def test_transport_stream_to_mp4_keeps_sound_and_picture_together(tmp_path: Path) -> None:
-    source = make_clip(tmp_path / "in.ts", 60, audio="aac")
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_the_last_frame_stays_as_long_as_it_did(tmp_path: Path, suffix: str) -> None:
+    source = make_clip(tmp_path / f"in{suffix}", 30, pts=lambda number: 512 * number)
+    output = convert(source, tmp_path / f"out{suffix}").output
+    lengths = []
+    for path in (source, output):
+        with av.open(path) as container:
+            lengths.append(float((container.duration or 0) / av.time_base))
+    assert abs(lengths[1] - lengths[0]) < 0.002
+
+
+def test_transport_stream_to_mp4_keeps_times_finer_than_a_millisecond(tmp_path: Path) -> None:
+    source = make_clip(
+        tmp_path / "in.ts",
+        60,
+        time_base=Fraction(1, 90000),
+        pts=lambda number: 12_347 + 3600 * number,
+        audio="aac",
+    )
     output = convert(source, tmp_path / "out.mp4").output
-    assert numbers(output) == list(range(60))
+    assert_same_frames_and_times(source, output)
 
     def lead_of_sound(path: Path) -> Fraction:
         return packets(path, "audio")[0][0] - read_numbers(path)[0][1]

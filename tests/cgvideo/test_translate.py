@@ -53,14 +53,12 @@ def test_frames_come_out_in_order_with_their_source_and_time() -> None:
 def test_batches_are_cut_at_the_same_frames_wherever_a_run_begins(first: int) -> None:
     engine = Remembering()
     list(translate(plain_frames(range(first, 10)), engine, 4))
-    assert all(len(batch) == 4 for batch in engine.batches)
-    places = {
-        number: place
-        for batch in engine.batches
-        for place, number in enumerate(batch)
-        if number % 4 == place
-    }
-    assert set(places) == set(range(first, 10))
+    given: set[int] = set()
+    for batch in engine.batches:
+        assert len(batch) == 4
+        assert len({number // 4 for number in batch}) == 1  # always with the same neighbours …
+        given |= {number for place, number in enumerate(batch) if number % 4 == place}
+    assert given == set(range(first, 10))  # … in the same places
 
 
 def test_every_call_is_a_full_batch_even_for_one_frame() -> None:

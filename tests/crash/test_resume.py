@@ -157,6 +157,13 @@ def test_two_gaps_are_filled(bench: Bench) -> None:
     assert bench.resume().frames_rendered == 2 * SEGMENT_FRAMES + 20
 
 
+def test_a_last_part_of_one_frame_is_missed_when_it_is_lost(tmp_path: Path) -> None:
+    bench = Bench(make_clip(tmp_path / "in.mp4", SEGMENT_FRAMES + 1))
+    bench.die("checking", 1)
+    (bench.plan.work_folder / "000001.nut").unlink()
+    assert bench.resume().frames_rendered == 1
+
+
 @pytest.mark.parametrize("content", [b"", b"\x00" * 4096, b"not a journal\nat all\n"])
 def test_a_garbled_journal_starts_afresh(bench: Bench, content: bytes) -> None:
     bench.die(COMMITTING, 4)
