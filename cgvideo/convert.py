@@ -36,6 +36,7 @@ from engines.library import find_model
 from engines.model_file import Model
 
 DEFAULT_MODEL = "summer2winter"
+MEASURED_FROM_FRAMES = 200  # in shorter clips, measuring the best number of streams gains nothing
 
 
 def convert(
@@ -82,9 +83,11 @@ def prepared(source: Path, model: Model, settings: Settings) -> Iterator[tuple[P
     clip = probe(source)
     output = choose_output(source, model.name, settings, usual_suffix(clip, settings))
     size = working_size(clip.upright_size, settings.max_size)
-    request = replace(
-        engine_request(settings, engine_size(size, model)), streams=_remembered_streams(output)
-    )
+    streams = _remembered_streams(output)
+    frames = clip.expected_frames(settings.start, settings.duration)
+    if streams is None and frames is not None and frames < MEASURED_FROM_FRAMES:
+        streams = 1
+    request = replace(engine_request(settings, engine_size(size, model)), streams=streams)
     with open_engine(model, request) as engine:
         yield make_plan(clip, model, engine, settings, output), engine
 

@@ -77,6 +77,7 @@ class Settings:
             raise UserError(f"--strength {self.strength:g} is out of range", "It goes from 0 to 1")
         if self.threads is not None and self.threads < 1:
             raise UserError(f"--threads {self.threads} is too few", "Give 1 or more")
+        encoder_options(self.codec, self.crf, self.preset, threads=1)  # refuses what is wrong
 
 
 @dataclass(frozen=True)
