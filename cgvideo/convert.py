@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from cgvideo.codec.errors import writing
 from cgvideo.codec.images import SUFFIXES, is_picture, read_picture, write_picture
 from cgvideo.codec.probe import probe
 from cgvideo.frame import Frame, side_by_side
@@ -111,15 +112,10 @@ def remember_choices(plan: Plan) -> None:
     """
     folder = work_folder_of(plan.output)
     streams = dict(plan.engine).get("streams")
-    try:
+    with writing(folder):
         folder.mkdir(exist_ok=True)
         with replacing(folder / CHOICES_NAME) as scratch:
             scratch.write_text(json.dumps({"streams": streams}), encoding="utf-8")
-    except OSError as error:
-        raise UserError(
-            f"{folder.parent} may not be written ({error.strerror})",
-            "Choose another place with -o, or make room",
-        ) from error
 
 
 def _remembered_streams(output: Path) -> int | None:

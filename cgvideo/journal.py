@@ -14,11 +14,13 @@ from typing import Any, Self
 from filelock import FileLock, Timeout
 
 from cgvideo.codec.decode import Seam
+from cgvideo.codec.errors import writing
 from cgvideo.codec.join import Part
 from engines.atomic import replacing, sync
 from engines.errors import UserError
 
 FORMAT = 1
+LOCK_NAME = "lock"
 CHOICES_NAME = "choices.json"  # what was measured once for this output, beside its plans
 
 
@@ -39,7 +41,7 @@ class Journal:
 
     The first line names the plan's fingerprint; each further one is a part, written after the part
     is on the disk; a last line says how many frames there are in all. A torn last line (a power
-    cut) is ignored. The folder is locked while the journal is open.
+    cut) is ignored. All work for the same output is locked while the journal is open.
 
     Raises:
         UserError: another run works on the same output, or the folder cannot be written.
@@ -51,26 +53,28 @@ class Journal:
         self._fingerprint = fingerprint
         self._description = description
         self._parts: dict[int, PartRecord] = {}
-        self._lock = FileLock(folder / "lock", timeout=0)
+        self._lock = FileLock(folder.parent / LOCK_NAME, timeout=0)
         self._path = folder / "journal.jsonl"
 
     def __enter__(self) -> Self:
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UserError(
-                f"{self.folder.parent.parent} may not be written", "Choose another place with -o"
-            ) from error
+        with writing(self.folder.parent):
+            self.folder.parent.mkdir(exist_ok=True)
         try:
             self._lock.acquire()
         except Timeout as error:
             raise UserError(
-                f"Another run is converting to the same output (its work is in {self.folder})",
+                f"Another run is converting to the same output (its work is in {self.folder.parent})",
                 "Wait for it, or choose another name with -o",
             ) from error
-        for torn in self.folder.glob(".*.partial*"):  # of a run that was killed
-            torn.unlink(missing_ok=True)
-        self._read()
+        try:
+            with writing(self.folder):
+                self.folder.mkdir(exist_ok=True)
+                for torn in self.folder.glob(".*.partial*"):  # of a run that was killed
+                    torn.unlink(missing_ok=True)
+                self._read()
+        except BaseException:
+            self._leave()
+            raise
         return self
 
     def __exit__(
@@ -79,9 +83,13 @@ class Journal:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._lock.release()
-        if not self._parts and self.folder.exists():  # nothing that another run could go on from
-            self._remove_folder()
+        self._leave()
+
+    @property
+    def abandoned(self) -> list[Path]:
+        """Folders with unfinished work for the same output by other plans."""
+        others = (entry for entry in self.folder.parent.iterdir() if entry != self.folder)
+        return [entry for entry in others if entry.is_dir()]
 
     @property
     def parts(self) -> list[PartRecord]:
@@ -118,7 +126,8 @@ class Journal:
     @contextmanager
     def committing(self, segment: int) -> Iterator[Path]:
         """Give the place for a part; when the block ends well the part is on the disk, whole."""
-        with replacing(self.part_path(segment)) as scratch:
+        path = self.part_path(segment)
+        with writing(path), replacing(path) as scratch:
             yield scratch
 
     def commit(self, record: PartRecord) -> None:
@@ -159,15 +168,20 @@ class Journal:
 
     def _append(self, entry: dict[str, Any]) -> None:
         # A torn line of an earlier run must not swallow this one.
-        torn = not self._path.read_bytes().endswith(b"\n")
-        with self._path.open("ab") as file:
-            file.write((b"\n" if torn else b"") + json.dumps(entry).encode() + b"\n")
-        sync(self._path)
+        line = json.dumps(entry).encode() + b"\n"
+        with writing(self._path):
+            torn = not self._path.read_bytes().endswith(b"\n")
+            with self._path.open("ab") as file:
+                file.write(b"\n" + line if torn else line)
+            sync(self._path)
 
-    def _remove_folder(self) -> None:
-        shutil.rmtree(self.folder, ignore_errors=True)
+    def _leave(self) -> None:
+        """Unlock; remove what no other run could go on from."""
         parent = self.folder.parent
-        if parent.is_dir() and {entry.name for entry in parent.iterdir()} <= {CHOICES_NAME}:
+        if not self._parts:
+            shutil.rmtree(self.folder, ignore_errors=True)
+        self._lock.release()
+        if {entry.name for entry in parent.iterdir()} <= {CHOICES_NAME, LOCK_NAME}:
             shutil.rmtree(parent, ignore_errors=True)
 
 

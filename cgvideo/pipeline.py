@@ -8,6 +8,7 @@ from pathlib import Path
 
 from cgvideo.codec.decode import Damage, VideoSource
 from cgvideo.codec.encode import write_part
+from cgvideo.codec.errors import writing
 from cgvideo.codec.join import check, join
 from cgvideo.frame import Pixels, TranslatedFrame, side_by_side
 from cgvideo.journal import Journal, describe_part
@@ -69,6 +70,11 @@ def run(
     source = VideoSource(plan.clip, plan.size, plan.start, plan.duration)
     with Journal(plan.work_folder, plan.fingerprint, plan.describe()) as journal:
         progress.planned(plan)
+        if journal.abandoned and not journal.parts:
+            progress.notice(
+                "an unfinished conversion with other settings, or of another input, is kept in"
+                f" {plan.work_folder.parent}; this one starts afresh"
+            )
         render = _Rendering(plan, engine, source, journal, progress, stop or StopRequest())
         for segments in journal.missing_runs(SEGMENT_FRAMES):
             render.run(segments)
@@ -76,7 +82,10 @@ def run(
         records = journal.parts
         if not records:
             raise UserError(f"{plan.clip.path} has no frame in the part that was asked for", "")
-        with replacing(plan.output, scratch_folder=plan.work_folder) as scratch:
+        with (
+            writing(plan.output),
+            replacing(plan.output, scratch_folder=plan.work_folder) as scratch,
+        ):
             last_duration = records[-1].last_duration or _usual_step(plan)
             join(journal.files(), plan.clip, plan.encoding, plan.muxing, last_duration, scratch)
             pts = [pts for record in records for pts in record.pts]
@@ -190,7 +199,7 @@ class _Rendering:
         pixels = frame.pixels
         if self.plan.compare:
             pixels = side_by_side(frame.source.pixels, pixels)
-        return self.plan.clip.orientation.coded(pixels)
+        return self.plan.encoding.orientation.coded(pixels)
 
 
 def _between(

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from cgvideo.clip import Clip
+from cgvideo.clip import Clip, Orientation
 from cgvideo.codec.encode import (
     CODECS,
     Encoding,
@@ -21,7 +21,7 @@ from cgvideo.codec.encode import (
     encoder_options,
     write_part,
 )
-from cgvideo.codec.join import FORMATS, Muxing, Part, rehearse
+from cgvideo.codec.join import FORMATS, TURNING, Muxing, Part, rehearse
 from cgvideo.codec.streams import TimeShift
 from cgvideo.translate import padded_size
 from engines.engine import Engine
@@ -164,7 +164,7 @@ def make_plan(
     notices = list(_source_notices(clip))
     output = output or choose_output(clip.path, model.name, settings, usual_suffix(clip, settings))
     size = working_size(clip.upright_size, settings.max_size)
-    encoding = _choose_encoding(clip, size, settings, notices)
+    encoding = _choose_encoding(clip, size, settings, FORMATS[output.suffix.lower()], notices)
     start_ticks = round(Fraction(settings.start) / clip.time_base)
     shift = TimeShift()
     if settings.start > 0 or settings.duration is not None:
@@ -289,10 +289,15 @@ def _source_notices(clip: Clip) -> list[str]:
 
 
 def _choose_encoding(
-    clip: Clip, size: tuple[int, int], settings: Settings, notices: list[str]
+    clip: Clip, size: tuple[int, int], settings: Settings, muxer: str, notices: list[str]
 ) -> Encoding:
     height, width = size
-    coded = clip.orientation.turned((height, width * 2) if settings.compare else size)
+    orientation, aspect = clip.orientation, clip.sample_aspect_ratio
+    if not orientation.is_upright and muxer not in TURNING:
+        notices.append(f"{muxer} cannot say how a picture is turned: it is written upright")
+        aspect = 1 / aspect if orientation.swaps_sides else aspect
+        orientation = Orientation()
+    coded = orientation.turned((height, width * 2) if settings.compare else size)
     threads = min(os.cpu_count() or 1, MOST_ENCODER_THREADS)
     options = encoder_options(settings.codec, settings.crf, settings.preset, threads)
     encoder = CODECS[settings.codec].encoder
@@ -312,8 +317,9 @@ def _choose_encoding(
         coded,
         clip.rate,
         clip.time_base,
-        clip.sample_aspect_ratio,
+        aspect,
         clip.color,
+        orientation,
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import av
 
-from cgvideo.clip import ColorTags
+from cgvideo.clip import ColorTags, Orientation
 from cgvideo.codec.color import FromRgb
 from cgvideo.codec.errors import writing
 from cgvideo.frame import Pixels
@@ -58,6 +58,8 @@ class Encoding:
     time_base: Fraction
     sample_aspect_ratio: Fraction
     color: ColorTags
+    orientation: Orientation
+    """how the coded pictures are to be turned to stand upright"""
 
 
 def encoder_options(
@@ -76,7 +78,7 @@ def encoder_options(
     if known.crf is None:
         if crf is not None or preset is not None:
             raise UserError(f"{codec} is lossless and takes no --crf and no --preset", "")
-        return (("level", "3"), ("slicecrc", "1"), ("slices", "4"), ("threads", str(threads)))
+        return (("level", "3"), ("slicecrc", "1"), ("threads", str(threads)))
     chosen = known.crf if crf is None else crf
     if not 0 <= chosen <= 51:
         raise UserError(f"--crf {chosen:g} is out of range", "It goes from 0 (best) to 51")

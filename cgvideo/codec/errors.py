@@ -9,6 +9,8 @@ import av
 
 from engines.errors import UserError
 
+NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR)
+
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
@@ -46,7 +48,7 @@ def writing(path: Path) -> Iterator[None]:
                 f"The disk is full, {path} could not be written",
                 "Make room and give the same command again: it goes on where it stopped",
             ) from error
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        if error.errno in NOT_WRITABLE:
             raise UserError(
                 f"{path.parent} may not be written", "Choose another place with -o"
             ) from error

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps
 
+from cgvideo.codec.errors import writing
 from cgvideo.frame import Pixels
 from engines.atomic import replacing
 from engines.errors import UserError
@@ -77,5 +78,5 @@ def write_picture(path: Path, picture: Picture) -> None:
     options: dict[str, Any] = {name: value for name, value in extras.items() if value}
     if kind == "JPEG":
         options |= {"quality": JPEG_QUALITY, "subsampling": 0}
-    with replacing(path) as scratch:
+    with writing(path), replacing(path) as scratch:
         image.save(scratch, format=kind, **options)

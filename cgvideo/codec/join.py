@@ -2,6 +2,7 @@
 
 import heapq
 import itertools
+import math
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -36,8 +37,10 @@ FORMATS = {
     ".mts": "mpegts",
     ".flv": "flv",
 }
+TURNING = ("mp4", "mov", "matroska")  # these can say how a picture is to be turned
 MOVABLE_START = ("mpegts", "flv")  # these shift all streams together so that no time is negative
 REHEARSED_PACKETS = 400
+MOST_MOVIE_TICKS = 10_000_000  # a second; durations in them still fit 32 bits for minutes, else 64
 NOT_CARRIED_TAGS = ("major_brand", "minor_version", "compatible_brands", "encoder", "duration")
 
 
@@ -80,7 +83,10 @@ def join(
         writing(target),
         av.open(clip.path, metadata_errors="replace") as source,
         av.open(
-            target, "w", format=muxing.format, container_options=_container_options(clip, muxing)
+            target,
+            "w",
+            format=muxing.format,
+            container_options=_container_options(clip, source, muxing),
         ) as output,
     ):
         stream = _add_video(output, parts[0], clip, encoding)
@@ -171,15 +177,25 @@ def check(path: Path, expected_pts: Sequence[int], clip: Clip, muxing: Muxing) -
         raise UserError(f"{path} shows a frame {float(worst):.6f} s from its time", "")
 
 
-def _container_options(clip: Clip, muxing: Muxing) -> dict[str, str]:
+def _container_options(clip: Clip, source: Any, muxing: Muxing) -> dict[str, str]:
     options = {"fflags": "+bitexact"}
     if muxing.format in ("mp4", "mov"):
         # Edit lists count in movie ticks: at the default of 1/1000 s they would move every frame.
-        options["movie_timescale"] = str(clip.time_base.denominator)
+        options["movie_timescale"] = str(_movie_timescale(clip, source, muxing))
         options["movflags"] = "+faststart"
     if muxing.format == "mpegts":
         options["mpegts_copyts"] = "1"
     return options
+
+
+def _movie_timescale(clip: Clip, source: Any, muxing: Muxing) -> int:
+    """Ticks a second that fit the video's, and the sound's too while they stay few."""
+    scale = clip.time_base.denominator
+    for carried in muxing.carried:
+        time_base = source.streams[carried.info.index].time_base
+        common = math.lcm(scale, time_base.denominator) if time_base else scale
+        scale = common if common <= MOST_MOVIE_TICKS else scale
+    return scale
 
 
 def _add_video(output: Any, part: Part, clip: Clip, encoding: Encoding) -> Any:
@@ -196,8 +212,8 @@ def _add_video(output: Any, part: Part, clip: Clip, encoding: Encoding) -> Any:
     context.color_trc = color.transfer
     if encoding.codec == "hevc" and output.format.name in ("mp4", "mov"):
         context.codec_tag = "hvc1"  # Apple's players take no other
-    if not clip.orientation.is_upright:
-        stream.set_display_matrix(clip.orientation.matrix)
+    if not encoding.orientation.is_upright:
+        stream.set_display_matrix(encoding.orientation.matrix)
     return stream
 
 
