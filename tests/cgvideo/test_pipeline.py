@@ -283,6 +283,33 @@ def test_comparison_of_a_turned_clip_stands_side_by_side_when_shown(tmp_path: Pa
     assert [number_in(frame[:, 64:]) for frame in shown] == [1, 2, 3]
 
 
+@pytest.mark.parametrize("suffix", [".ts", ".flv"])
+def test_a_container_that_cannot_turn_a_picture_gets_it_upright(
+    tmp_path: Path, suffix: str
+) -> None:
+    turn = "a quarter clockwise"
+    source = make_clip(
+        tmp_path / "in.mp4",
+        3,
+        size=(96, 64),
+        painter=lambda number, size: np.ascontiguousarray(
+            np.rot90(picture(number + 1, size[::-1]))
+        ),
+        display_matrix=DISPLAY_MATRICES[turn],
+        sample_aspect_ratio=Fraction(16, 11),
+    )
+    output = tmp_path / f"out{suffix}"
+    engine = IdentityEngine()
+    plan = plan_for(source, output, engine)
+    assert any("upright" in notice for notice in plan.notices)
+    run(plan, engine)
+    frames = [pixels for _, pixels in read_pictures(output)]
+    assert [frame.shape for frame in frames] == [(96, 64, 3)] * 3
+    assert [number_in(frame) for frame in frames] == [1, 2, 3]
+    with av.open(output) as container:
+        assert container.streams.video[0].codec_context.sample_aspect_ratio == Fraction(11, 16)
+
+
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
 def test_pixels_that_are_not_square_stay_so(tmp_path: Path, suffix: str) -> None:
     ratio = Fraction(16, 11)
@@ -571,15 +598,43 @@ def test_an_output_that_exists_stays_whole_when_a_run_fails(tmp_path: Path) -> N
     assert (tmp_path / "out.mp4").read_bytes() == b"precious"
 
 
-def test_a_second_run_to_the_same_output_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("crf", [17, 30])
+def test_a_second_run_to_the_same_output_is_refused(tmp_path: Path, crf: int) -> None:
     source = make_clip(tmp_path / "in.mp4", 10)
-    plan = plan_for(source, tmp_path / "out.mp4")
+    first = plan_for(source, tmp_path / "out.mp4", crf=17)
+    second = plan_for(source, tmp_path / "out.mp4", crf=crf)
     with (
-        Journal(plan.work_folder, plan.fingerprint, plan.describe()),
+        Journal(first.work_folder, first.fingerprint, first.describe()),
         pytest.raises(UserError, match="Another run"),
     ):
-        run(plan, IdentityEngine())
-    assert run(plan, IdentityEngine()).frames == 10
+        run(second, IdentityEngine())
+    assert run(second, IdentityEngine()).frames == 10
+    assert sorted(tmp_path.iterdir()) == [source, tmp_path / "out.mp4"]
+
+
+class Listener(Silent):
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.notices: list[str] = []
+
+    def notice(self, text: str) -> None:
+        self.notices.append(text)
+
+
+def test_other_settings_start_afresh_and_the_unfinished_work_is_kept_aloud(tmp_path: Path) -> None:
+    source = make_clip(tmp_path / "in.mp4", SEVERAL_SEGMENTS)
+    stopper, listener = Stopper(at=10), Listener()
+    stopped = plan_for(source, tmp_path / "out.mp4", crf=17)
+    with pytest.raises(Stopped):
+        run(stopped, IdentityEngine(), stopper, stopper.request)
+    other = plan_for(source, tmp_path / "out.mp4", crf=30)
+    assert run(other, IdentityEngine(), listener).frames_rendered == SEVERAL_SEGMENTS
+    assert "starts afresh" in listener.notices[0]
+    assert stopped.work_folder.exists()
+    (tmp_path / "out.mp4").unlink()
+    again = run(stopped, IdentityEngine())
+    assert again.frames_rendered == SEVERAL_SEGMENTS - SEGMENT_FRAMES
 
 
 def test_damage_is_survived_and_counted(tmp_path: Path) -> None:
