@@ -3,7 +3,7 @@
 import os
 import re
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -50,12 +50,15 @@ def list_models() -> list[ModelEntry]:
 def find_model(name_or_path: str) -> Model:
     """Read the model of that name, or the model file at that path.
 
-    What ends in .safetensors or holds a path separator is a path. Raises UserError for an unknown
-    name (with the known ones and the closest) and for a file that is no model.
+    What ends in .safetensors or holds a path separator is a path. The model has the name by which
+    it was found (of a path, the file's stem), whatever the file calls itself. Raises UserError for
+    an unknown name (with the known ones and the closest) and for a file that is no model.
     """
     if name_or_path.endswith(SUFFIX) or Path(name_or_path).name != name_or_path:
-        return read_model(Path(name_or_path).expanduser())
-    return read_model(_entry(name_or_path).path)
+        path = Path(name_or_path).expanduser()
+    else:
+        path = _entry(name_or_path).path
+    return replace(read_model(path), name=path.stem)
 
 
 def add_model(file: Path, name: str | None = None) -> ModelEntry:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,11 +15,10 @@ from safetensors.numpy import save
 
 from engines.atomic import replacing
 from engines.errors import UserError
-from engines.spec import EPSILON, SPEC_KEYS, GeneratorSpec
+from engines.spec import ANOTHER_MODEL, EPSILON, SPEC_KEYS, GeneratorSpec
 
 Array = NDArray[Any]
 
-_MEND = "Use a model made by `cgvideo train` or `cgvideo models import`"
 _STATISTICS = ("statistics.mean", "statistics.std")
 
 
@@ -71,7 +71,9 @@ def read_model(path: Path) -> Model:
     except FileNotFoundError as error:
         raise UserError(f"There is no model file {path}", "Check the path") from error
     except (SafetensorError, TypeError, ValueError) as error:  # TypeError: bf16 and other dtypes
-        raise UserError(f"{path} is not a model file, or a damaged one ({error})", _MEND) from error
+        raise UserError(
+            f"{path} is not a model file, or a damaged one ({error})", ANOTHER_MODEL
+        ) from error
     except OSError as error:
         raise UserError(
             f"{path} cannot be read ({error.strerror or error})", "Check the file"
@@ -82,7 +84,13 @@ def read_model(path: Path) -> Model:
         np.asarray(arrays.pop(key), np.float32) if key in arrays else None for key in _STATISTICS
     )
     card = {key: value for key, value in metadata.items() if key not in SPEC_KEYS | {"name"}}
-    return Model(metadata.get("name", path.stem), spec, arrays, mean, std, card, sha256, path)
+    return Model(_name(metadata, path), spec, arrays, mean, std, card, sha256, path)
+
+
+def _name(metadata: Mapping[str, str], path: Path) -> str:
+    """What the file calls itself, if that can be part of a file's name; else its own name."""
+    name = metadata.get("name", "")
+    return path.stem if not name or re.search(r"[/\\\x00-\x1f]", name) else name
 
 
 def write_model(path: Path, model: Model) -> None:
@@ -126,7 +134,9 @@ def _check(spec: GeneratorSpec, arrays: Mapping[str, Array], path: str) -> None:
         problem = f"holds {surplus[0]}, which its generator has not"
     for key, shape in shapes.items():
         if problem:
-            raise UserError(f"{path} {problem} (it says: {spec.name}, {spec.upsampling})", _MEND)
+            raise UserError(
+                f"{path} {problem} (it says: {spec.name}, {spec.upsampling})", ANOTHER_MODEL
+            )
         array = arrays[key]
         if array.shape != shape:
             problem = f"has {key} of shape {list(array.shape)} in place of {list(shape)}"
@@ -137,4 +147,4 @@ def _check(spec: GeneratorSpec, arrays: Mapping[str, Array], path: str) -> None:
         elif key == "statistics.std" and (array <= 0).any():
             problem = "has typical deviations that are not positive"
     if problem:
-        raise UserError(f"{path} {problem}", _MEND)
+        raise UserError(f"{path} {problem}", ANOTHER_MODEL)

@@ -41,7 +41,7 @@ NORMS = ("instance", "none")
 PADDINGS = ("reflect",)
 UPSAMPLINGS = ("transpose3", "transpose4", "resize")
 
-_ANOTHER_MODEL = "Use a model made by `cgvideo train` or `cgvideo models import`"
+ANOTHER_MODEL = "Use a model from the list of `cgvideo models`, or a model file made for cgvideo"
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,16 +120,16 @@ class GeneratorSpec:
             if getattr(self, field) not in choices:
                 raise UserError(
                     f"This generator has {field} {getattr(self, field)!r}; known: {', '.join(choices)}",
-                    _ANOTHER_MODEL,
+                    ANOTHER_MODEL,
                 )
         for field, most in {"base_channels": 1024, "blocks": 64}.items():
             if not 1 <= getattr(self, field) <= most:
                 raise UserError(
                     f"This generator has {field} {getattr(self, field)}; possible: 1 to {most}",
-                    _ANOTHER_MODEL,
+                    ANOTHER_MODEL,
                 )
         if (self.input_channels, self.output_channels) != (3, 3):
-            raise UserError("This generator does not turn RGB into RGB", _ANOTHER_MODEL)
+            raise UserError("This generator does not turn RGB into RGB", ANOTHER_MODEL)
 
     @property
     def name(self) -> str:
@@ -224,11 +224,11 @@ class GeneratorSpec:
             )
         except KeyError as missing:
             raise UserError(
-                f"The file does not describe its generator: {missing} is missing", _ANOTHER_MODEL
+                f"The file does not describe its generator: {missing} is missing", ANOTHER_MODEL
             ) from missing
         except ValueError as nonsense:
             raise UserError(
-                f"The file describes its generator wrongly: {nonsense}", _ANOTHER_MODEL
+                f"The file describes its generator wrongly: {nonsense}", ANOTHER_MODEL
             ) from nonsense
 
 

@@ -19,6 +19,7 @@ def list_them(context: typer.Context) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from engines.errors import UserError
     from engines.library import list_models
     from engines.model_file import read_model
 
@@ -26,11 +27,15 @@ def list_them(context: typer.Context) -> None:
     for heading in ("name", "MB", "does", "terms", "training data"):
         table.add_column(heading, overflow="fold")
     for entry in list_models():
-        model = read_model(entry.path)
+        name = entry.name + ("" if entry.built_in else " (yours)")
+        try:
+            card = read_model(entry.path).card
+        except UserError:
+            table.add_row(name, "", "damaged", "", "")
+            continue
         megabytes = f"{entry.path.stat().st_size / 1e6:.1f}"
-        card = model.card
         table.add_row(
-            entry.name + ("" if entry.built_in else " (yours)"),
+            name,
             megabytes,
             card.get("does", ""),
             card.get("terms", "not stated"),

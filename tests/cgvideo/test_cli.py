@@ -17,6 +17,8 @@ import pytest
 from clips import make_clip, read_numbers
 from PIL import Image
 
+from engines.library import find_model
+
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 SMALL = ("--max-size", "64", "--preset", "ultrafast", "--precision", "fp32")
 
@@ -272,6 +274,27 @@ def test_models_are_listed_described_added_and_removed(cli: Cli, tmp_path: Path)
     assert cli("models", "remove", "mine").returncode == 0
     assert "mine" not in cli("models").stdout
     assert_one_line(cli("models", "remove", "summer2winter"), "summer2winter")
+
+
+def test_a_damaged_model_is_listed_as_such_beside_the_others(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "broken.safetensors").write_text("no model")
+    (tmp_path / "models" / "gone.safetensors").symlink_to(tmp_path / "nowhere")
+    result = cli("models")
+    assert result.returncode == 0, result.stderr
+    assert re.search(r"broken \(yours\) +damaged", result.stdout)
+    assert re.search(r"gone \(yours\) +damaged", result.stdout)
+    assert "summer2winter" in result.stdout
+    assert cli("models", "remove", "broken").returncode == 0
+
+
+def test_an_output_carries_the_name_that_the_model_was_given(cli: Cli, tmp_path: Path) -> None:
+    Image.new("RGB", (64, 48), "green").save(tmp_path / "in.png")
+    built_in = find_model("summer2winter").path
+    assert built_in is not None
+    assert cli("models", "add", built_in, "--name", "mywinter").returncode == 0
+    assert cli("convert", "in.png", "--model", "mywinter").returncode == 0
+    assert (tmp_path / "in.mywinter.png").exists()
 
 
 def test_the_demo_writes_its_clip_the_result_both_and_a_picture(

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from engines.errors import UserError
@@ -38,6 +40,15 @@ def test_add_find_remove(file):
     remove_model("mine")
     with pytest.raises(UserError, match="no model named"):
         find_model("mine")
+
+
+def test_a_model_has_the_name_by_which_it_was_found(file, tmp_path, small_model):
+    add_model(file, "mywinter")
+    assert find_model("mywinter").name == "mywinter"
+    assert find_model(str(file)).name == "mine"
+    escaping = tmp_path / "escaping.safetensors"
+    write_model(escaping, replace(small_model, name="../../up"))
+    assert find_model(str(escaping)).name == "escaping"
 
 
 def test_unknown_name_lists_and_guesses():

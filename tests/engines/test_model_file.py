@@ -1,3 +1,4 @@
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -28,6 +29,13 @@ def test_round_trip(written, small_model):
         assert model.weights[key].dtype == np.float16
         np.testing.assert_array_equal(model.weights[key], array)
     np.testing.assert_array_equal(model.std, small_model.std)
+
+
+@pytest.mark.parametrize("name", ["../up", "a\\b", "/etc/x", "", "a\nb"])
+def test_a_name_that_is_a_path_gives_way_to_the_files_own(tmp_path, small_model, name):
+    path = tmp_path / "mine.safetensors"
+    write_model(path, replace(small_model, name=name))
+    assert read_model(path).name == "mine"
 
 
 def test_same_model_same_bytes(written, small_model, tmp_path):
@@ -73,8 +81,10 @@ def test_missing_file_and_folder(tmp_path):
 def test_foreign_safetensors(tmp_path):
     path = tmp_path / "other.safetensors"
     save_file({"weight": np.zeros(3, np.float32)}, path)
-    with pytest.raises(UserError, match="does not describe"):
+    with pytest.raises(UserError, match="does not describe") as refused:
         read_model(path)
+    assert "`cgvideo models`" in refused.value.mend
+    assert not re.search("train|import", refused.value.mend)  # commands that there are not
 
 
 def _without(arrays, key):
