@@ -1,6 +1,6 @@
 """What is known of a video before its frames are wanted."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,7 @@ import numpy as np
 
 from cgvideo.frame import Pixels
 
+YUV_MATRICES = {1: "bt709", 4: "fcc", 5: "bt601", 6: "bt601", 7: "smpte240m", 9: "bt2020"}
 UNSPECIFIED = 2  # ITU-T H.273: "unspecified", the same number for matrix, primaries and transfer
 SD_HEIGHT = 576  # untagged pictures up to this height are taken for BT.601, as players do
 
@@ -32,8 +33,17 @@ class ColorTags:
 
     def matrix_name(self, height: int) -> str:
         """The matrix in FFmpeg's words; untagged pictures go by their height in pixels."""
-        named = {1: "bt709", 4: "fcc", 5: "bt601", 6: "bt601", 7: "smpte240m", 9: "bt2020"}
-        return named.get(self.matrix, "bt709" if height > SD_HEIGHT else "bt601")
+        return YUV_MATRICES.get(self.matrix, "bt709" if height > SD_HEIGHT else "bt601")
+
+    def for_yuv(self, height: int) -> "ColorTags":
+        """The tags of a YUV picture made from one with these: RGB's own say nothing of YUV."""
+        if self.matrix == UNSPECIFIED or self.matrix in YUV_MATRICES:
+            return self
+        return replace(self, full_range=False, matrix=1 if height > SD_HEIGHT else 6)
+
+    def for_rgb(self) -> "ColorTags":
+        """The tags of an RGB picture made from one with these."""
+        return replace(self, full_range=True, matrix=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +136,11 @@ class Clip:
     def upright_size(self) -> tuple[int, int]:
         """(height, width) as it is seen."""
         return self.orientation.turned(self.size)
+
+    @property
+    def usual_step(self) -> int:
+        """Ticks from one frame to the next, by the header's rate."""
+        return max(1, round(1 / self.rate / self.time_base))
 
     def expected_frames(self, start: float, duration: float | None) -> int | None:
         """How many frames `start` and `duration` (seconds) leave, by the header; None if unknown."""

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cgvideo.codec.errors import writing
-from cgvideo.codec.images import SUFFIXES, is_picture, read_picture, write_picture
+from cgvideo.codec.images import SUFFIXES, Picture, is_picture, read_picture, write_picture
 from cgvideo.codec.probe import probe
 from cgvideo.frame import Frame, side_by_side
 from cgvideo.journal import CHOICES_NAME
@@ -84,12 +84,12 @@ def prepared(source: Path, model: Model, settings: Settings) -> Iterator[tuple[P
     clip = probe(source)
     output = choose_output(source, model.name, settings, usual_suffix(clip, settings))
     size = working_size(clip.upright_size, settings.max_size)
-    streams = _remembered_streams(output)
+    request = engine_request(settings, engine_size(size, model))
+    streams = _remembered_streams(output, model, request)
     frames = clip.expected_frames(settings.start, settings.duration)
     if streams is None and frames is not None and frames < MEASURED_FROM_FRAMES:
         streams = 1
-    request = replace(engine_request(settings, engine_size(size, model)), streams=streams)
-    with open_engine(model, request) as engine:
+    with open_engine(model, replace(request, streams=streams)) as engine:
         yield make_plan(clip, model, engine, settings, output), engine
 
 
@@ -110,25 +110,54 @@ def remember_choices(plan: Plan) -> None:
     Raises:
         UserError: the folder of the output may not be written.
     """
-    folder = work_folder_of(plan.output)
-    streams = dict(plan.engine).get("streams")
+    folder, identity = work_folder_of(plan.output), dict(plan.engine)
+    known = _stored_engines(plan.output)
+    if identity in known:
+        return
     with writing(folder):
         folder.mkdir(exist_ok=True)
         with replacing(folder / CHOICES_NAME) as scratch:
-            scratch.write_text(json.dumps({"streams": streams}), encoding="utf-8")
+            scratch.write_text(json.dumps([*known, identity]), encoding="utf-8")
 
 
-def _remembered_streams(output: Path) -> int | None:
+def _remembered_streams(output: Path, model: Model, request: EngineRequest) -> int | None:
+    """The number of streams of an engine that was made for this output and answers `request`."""
+    asked = {"model": model.sha256}
+    if request.size is not None:
+        asked["size"] = "{}x{}".format(*request.size)
+    for name in ("backend", "precision", "threads"):
+        wanted = getattr(request, name)
+        if wanted not in ("auto", None):
+            asked[name] = str(wanted)
+    for identity in _stored_engines(output):
+        if asked.items() <= identity.items() and identity.get("streams", "").isdigit():
+            return int(identity["streams"])
+    return None
+
+
+def _stored_engines(output: Path) -> list[dict[str, str]]:
     try:
         stored = json.loads((work_folder_of(output) / CHOICES_NAME).read_bytes())
-        return int(stored["streams"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+        return [{str(k): str(v) for k, v in identity.items()} for identity in stored]
+    except (OSError, ValueError, AttributeError, TypeError):
+        return []
+
+
+@dataclass(frozen=True, slots=True)
+class PicturePlan:
+    """A conversion of a picture, decided. `size` is the (height, width) that is translated."""
+
+    source: Path
+    picture: Picture
+    output: Path
+    size: tuple[int, int]
+    strength: float
+    compare: bool
 
 
 @dataclass(frozen=True, slots=True)
 class PictureResult:
-    """A finished picture."""
+    """A finished picture. `seconds` are those of translating and writing it."""
 
     output: Path
     size: tuple[int, int]
@@ -142,26 +171,46 @@ def convert_picture(source: Path, model: Model, settings: Settings) -> PictureRe
     Raises:
         UserError: something the caller can mend.
     """
-    began = time.monotonic()
+    with prepared_picture(source, model, settings) as (plan, engine):
+        return run_picture(plan, engine)
+
+
+@contextmanager
+def prepared_picture(
+    source: Path, model: Model, settings: Settings
+) -> Iterator[tuple[PicturePlan, Engine]]:
+    """Read a picture, decide what becomes of it, and make the engine ready. Nothing is written."""
     picture = read_picture(source)
     output = choose_output(
         source, model.name, settings, source.suffix.lower(), kinds=tuple(SUFFIXES)
     )
     size = working_size((picture.pixels.shape[0], picture.pixels.shape[1]), settings.max_size)
-    pixels, alpha = picture.pixels, picture.alpha
-    if size != pixels.shape[:2]:
-        pixels = cv2.resize(pixels, size[::-1], interpolation=cv2.INTER_AREA)
-        if alpha is not None:
-            alpha = cv2.resize(alpha, size[::-1], interpolation=cv2.INTER_AREA).astype(np.uint8)
     request = replace(engine_request(settings, engine_size(size, model)), streams=1)
     with open_engine(model, request) as engine:
-        result = translate_picture(pixels, engine, settings.strength)
-        description = f"{engine.description}: {engine.why}"
-    if settings.compare:
+        plan = PicturePlan(source, picture, output, size, settings.strength, settings.compare)
+        yield plan, engine
+
+
+def run_picture(plan: PicturePlan, engine: Engine) -> PictureResult:
+    """Translate a picture and put the finished file in place.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    began = time.monotonic()
+    pixels, alpha = plan.picture.pixels, plan.picture.alpha
+    if plan.size != pixels.shape[:2]:
+        pixels = cv2.resize(pixels, plan.size[::-1], interpolation=cv2.INTER_AREA)
+        if alpha is not None:
+            smaller = cv2.resize(alpha, plan.size[::-1], interpolation=cv2.INTER_AREA)
+            alpha = smaller.astype(np.uint8)
+    result = translate_picture(pixels, engine, plan.strength)
+    if plan.compare:
         result = side_by_side(pixels, result)
         alpha = None if alpha is None else np.concatenate([alpha, alpha], axis=1)
-    write_picture(output, replace(picture, pixels=result, alpha=alpha))
-    return PictureResult(output, size, time.monotonic() - began, description)
+    write_picture(plan.output, replace(plan.picture, pixels=result, alpha=alpha))
+    description = f"{engine.description}: {engine.why}"
+    return PictureResult(plan.output, plan.size, time.monotonic() - began, description)
 
 
 def translate_frames(

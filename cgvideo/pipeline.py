@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from cgvideo.codec.check import check
 from cgvideo.codec.decode import Damage, VideoSource
 from cgvideo.codec.encode import write_part
 from cgvideo.codec.errors import writing
-from cgvideo.codec.join import check, join
+from cgvideo.codec.join import join
 from cgvideo.frame import Pixels, TranslatedFrame, side_by_side
 from cgvideo.journal import Journal, describe_part
 from cgvideo.plan import SEGMENT_FRAMES, Plan
@@ -75,6 +76,8 @@ def run(
                 "an unfinished conversion with other settings, or of another input, is kept in"
                 f" {plan.work_folder.parent}; this one starts afresh"
             )
+        if journal.parts:
+            progress.resumed(sum(len(record.pts) for record in journal.parts))
         render = _Rendering(plan, engine, source, journal, progress, stop or StopRequest())
         for segments in journal.missing_runs(SEGMENT_FRAMES):
             render.run(segments)
@@ -86,10 +89,10 @@ def run(
             writing(plan.output),
             replacing(plan.output, scratch_folder=plan.work_folder) as scratch,
         ):
-            last_duration = records[-1].last_duration or _usual_step(plan)
+            last_duration = records[-1].last_duration or plan.clip.usual_step
             join(journal.files(), plan.clip, plan.encoding, plan.muxing, last_duration, scratch)
             pts = [pts for record in records for pts in record.pts]
-            check(scratch, pts, plan.clip, plan.muxing)
+            check(scratch, plan.output, pts, plan.clip, plan.muxing)
         journal.discard()
     return Result(
         output=plan.output,
@@ -129,8 +132,6 @@ class _Rendering:
         plan, stages = self.plan, self.stages
         lead_in, _ = plan.reach
         seam = self.journal.seam_before(segments.start, SEGMENT_FRAMES)
-        if seam is not None:
-            self.progress.resumed(seam.number + 1)
         decoded = stages.timed("decode", self.source.frames(seam, lead_in))
         with prefetching(decoded, READ_AHEAD) as frames:
             waiting = stages.timed(stages.WAITING, frames)
@@ -211,7 +212,3 @@ def _between(
             yield frame
         if frame.source.number == after - 1:
             return
-
-
-def _usual_step(plan: Plan) -> int:
-    return max(1, round(1 / plan.clip.rate / plan.clip.time_base))

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import os
 import tempfile
 from dataclasses import asdict, dataclass, replace
@@ -10,24 +11,30 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 
 from cgvideo.clip import Clip, Orientation
+from cgvideo.codec.color import is_rgb
 from cgvideo.codec.encode import (
     CODECS,
+    SOFTWARE,
     Encoding,
     check_pixel_format,
     choose_pixel_format,
     encoder_options,
     write_part,
 )
-from cgvideo.codec.join import FORMATS, TURNING, Muxing, Part, rehearse
+from cgvideo.codec.errors import reading
+from cgvideo.codec.join import FORMATS, TURNING, Muxing, Part
+from cgvideo.codec.rehearsal import rehearse
 from cgvideo.codec.streams import TimeShift
 from cgvideo.translate import padded_size
 from engines.engine import Engine
 from engines.errors import UserError
 from engines.model_file import Model
 
+PIPELINE_VERSION = 1  # counts up when the same plan comes to give other bytes
 SEGMENT_FRAMES = 96
 """Frames in a segment: the unit of resume. Batches of 1, 2, 3, 4, 6, 8 … frames divide it."""
 
@@ -63,6 +70,10 @@ class Settings:
     threads: int | None = None
 
     def __post_init__(self) -> None:
+        numbers = {"--start": self.start, "--duration": self.duration, "--crf": self.crf}
+        for flag, number in numbers.items():
+            if number is not None and not math.isfinite(number):
+                raise UserError(f"{flag} {number} is no number to count with", "Give a finite one")
         if self.start < 0:
             raise UserError(
                 f"--start {self.start:g} lies before the clip", "Give 0 or more seconds"
@@ -142,6 +153,7 @@ class Plan:
             "engine": dict(self.engine),
             "batch": self.batch,
             "segment": SEGMENT_FRAMES,
+            "software": [SOFTWARE, f"OpenCV {cv2.__version__}", PIPELINE_VERSION],
         }
 
 
@@ -194,7 +206,7 @@ def make_plan(
         muxing=Muxing(muxing.format, carried, shift),
         engine=tuple(sorted(engine.identity.items())),
         batch=_dividing(engine.batch),
-        input_hash=content_hash(clip.path),
+        input_hash=_hash_of(clip),
         notices=(*notices, *stream_notices),
     )
 
@@ -244,8 +256,9 @@ def working_size(size: tuple[int, int], max_size: int | None) -> tuple[int, int]
     longer = max(size)
     if max_size is None or longer <= max_size:
         return size
-    height, width = (max(2, round(side * max_size / longer / 2) * 2) for side in size)
-    return height, width
+    height, width = (max(2, int(side * max_size / longer / 2 + 0.5) * 2) for side in size)
+    limit = max(2, max_size // 2 * 2)
+    return min(height, limit), min(width, limit)
 
 
 def engine_size(size: tuple[int, int], model: Model) -> tuple[int, int]:
@@ -265,6 +278,11 @@ def content_hash(path: Path) -> str:
                 file.seek((size - HASH_BLOCK_BYTES) * block // (HASH_BLOCKS - 1))
                 digest.update(file.read(HASH_BLOCK_BYTES))
     return digest.hexdigest()
+
+
+def _hash_of(clip: Clip) -> str:
+    with reading(clip.path):
+        return content_hash(clip.path)
 
 
 def usual_suffix(clip: Clip, settings: Settings) -> str:
@@ -318,7 +336,7 @@ def _choose_encoding(
         clip.rate,
         clip.time_base,
         aspect,
-        clip.color,
+        clip.color.for_rgb() if is_rgb(pixel_format) else clip.color.for_yuv(coded[0]),
         orientation,
     )
 
@@ -329,10 +347,16 @@ def _rehearsed(
     """Encode two black frames and mux them with the clip's own streams, somewhere temporary."""
     height, width = encoding.size
     black = np.zeros((height, width, 3), np.uint8)
-    step = max(1, round(1 / clip.rate / clip.time_base))
     with tempfile.TemporaryDirectory(prefix="cgvideo-") as folder:
         sample = Path(folder) / "sample.nut"
-        write_part(((number * step, black) for number in range(2)), sample, encoding)
+        try:
+            write_part(((number * clip.usual_step, black) for number in range(2)), sample, encoding)
+        except UserError as error:
+            raise UserError(
+                f"{encoding.encoder} does not encode pictures of {width}x{height} in"
+                f" {encoding.pixel_format} with these settings",
+                "Choose another --codec, --pix-fmt or --max-size",
+            ) from error
         begin = round(muxing.shift.start / clip.time_base)
         return rehearse(
             Part(sample, max(clip.first_pts, begin)),

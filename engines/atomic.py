@@ -1,6 +1,7 @@
 """A file is wholly there or not at all."""
 
 import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +18,7 @@ def replacing(path: Path, scratch_folder: Path | None = None) -> Iterator[Path]:
     file or the new one. When the block raises, the temporary file is removed and `path` untouched.
     """
     folder = scratch_folder or path.parent
-    temporary = folder / f".{path.stem}.{os.getpid()}.partial{path.suffix}"
+    temporary = folder / f".{secrets.token_hex(4)}.partial{path.suffix}"
     try:
         yield temporary
         sync(temporary)

@@ -6,6 +6,7 @@ The four flags below bring that under a twentieth of a level, and make it the sa
 
 import re
 from fractions import Fraction
+from typing import Any
 
 import av
 import av.filter
@@ -66,7 +67,7 @@ class ToRgb:
         self._from_rgb = _Converter((f"{width}:{height}", "rgb24"))
 
     def __call__(self, frame: av.VideoFrame) -> Pixels:
-        convert = self._from_rgb if _is_rgb(frame.format) else self._from_yuv
+        convert = self._from_rgb if is_rgb(frame.format.name) else self._from_yuv
         return np.asarray(convert(frame).to_ndarray(), dtype=np.uint8)
 
 
@@ -76,7 +77,7 @@ class FromRgb:
     def __init__(self, color: ColorTags, size: tuple[int, int], pixel_format: str) -> None:
         height, _ = size
         full = color.full_range is True
-        rgb = _is_rgb(av.VideoFormat(pixel_format, 1, 1))
+        rgb = is_rgb(pixel_format)
         to_yuv = f"out_color_matrix={color.matrix_name(height)}:in_range=pc:out_range="
         if rgb:
             self._convert = _Converter(("in_range=pc:out_range=pc", pixel_format))
@@ -90,18 +91,21 @@ class FromRgb:
         else:
             self._convert = _Converter((to_yuv + ("pc" if full else "tv"), pixel_format))
         self._color = color
-        # An untagged clip stays untagged: players take it as they took the source.
-        tagged = FULL_RANGE if full or rgb else LIMITED_RANGE
-        self.color_range = 0 if color.full_range is None and not rgb else tagged
 
     def __call__(self, pixels: Pixels) -> av.VideoFrame:
         frame = self._convert(av.VideoFrame.from_ndarray(pixels, format="rgb24"))
-        frame.color_range = self.color_range
-        frame.colorspace = self._color.matrix
-        frame.color_primaries = self._color.primaries
-        frame.color_trc = self._color.transfer
+        tag(frame, self._color)
         return frame
 
 
-def _is_rgb(pixel_format: av.VideoFormat) -> bool:
-    return bool(pixel_format.is_rgb) or pixel_format.name in ("pal8",)
+def tag(target: Any, color: ColorTags) -> None:
+    """Write colour tags on a frame or codec context; what is untagged stays so."""
+    target.color_range = {None: 0, True: FULL_RANGE, False: LIMITED_RANGE}[color.full_range]
+    target.colorspace = color.matrix
+    target.color_primaries = color.primaries
+    target.color_trc = color.transfer
+
+
+def is_rgb(pixel_format: str) -> bool:
+    """Whether a pixel format (FFmpeg's name) holds RGB rather than YUV or gray."""
+    return bool(av.VideoFormat(pixel_format, 16, 16).is_rgb) or pixel_format == "pal8"

@@ -1,5 +1,6 @@
 """Frames of a video, in order, from any point of it."""
 
+import contextlib
 import itertools
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
@@ -12,7 +13,7 @@ import av
 
 from cgvideo.clip import Clip
 from cgvideo.codec.color import ToRgb
-from cgvideo.codec.errors import reading
+from cgvideo.codec.errors import local_name, reading
 from cgvideo.frame import Frame
 from engines.errors import UserError
 
@@ -112,19 +113,23 @@ class VideoSource:
         self.damage = Damage()
         previous: int | None = None
         to_rgb = ToRgb(self.clip.color, self.clip.size[0], self.clip.orientation.turned(self.size))
-        with av.open(self.clip.path, metadata_errors="replace") as container:
+        with av.open(local_name(self.clip.path), metadata_errors="replace") as container:
             stream: Any = container.streams[self.clip.stream_index]
             # With frames decoded side by side, the pictures of a damaged clip depend on which thread
             # was first, and a resumed run would not find the pictures of the run before it.
             stream.thread_type = "NONE"
             if seek_pts is not None:
                 preroll = round(PREROLL_SECONDS / self.clip.time_base)
-                container.seek(max(seek_pts - preroll, self.clip.first_pts), stream=stream)
-            usual_step = max(1, round(1 / self.clip.rate / self.clip.time_base))
+                # Raw streams cannot be sought: then this begins at the top, as a late landing does.
+                with contextlib.suppress(av.FFmpegError):
+                    container.seek(max(seek_pts - preroll, self.clip.first_pts), stream=stream)
+            clock = _Clock()
             for picture in self._pictures(container, stream):
-                pts = picture.pts
+                pts = clock.time(picture)
                 if pts is None:
-                    pts = self.clip.first_pts if previous is None else previous + usual_step
+                    pts = self.clip.first_pts
+                    if previous is not None:
+                        pts = previous + self.clip.usual_step
                 elif previous is not None and pts <= previous:
                     self.damage.moved_pts += 1
                     pts = previous + 1
@@ -156,6 +161,29 @@ class VideoSource:
 
     def _ticks_from_first(self, seconds: float) -> int:
         return self.clip.first_pts + round(Fraction(seconds) / self.clip.time_base)
+
+
+class _Clock:
+    """A frame's time: its pts, unless these have run backwards more often than the dts.
+
+    Some containers (AVI) know no pts, and what FFmpeg makes up for them jumps to and fro. The rule
+    is that of FFmpeg's own `best_effort_timestamp`, which PyAV does not show.
+    """
+
+    def __init__(self) -> None:
+        self._faulty = [0, 0]
+        self._last: list[int | None] = [None, None]
+
+    def time(self, picture: Any) -> int | None:
+        stamps = (picture.pts, picture.dts)
+        for kind, stamp in enumerate(stamps):
+            last = self._last[kind]
+            if stamp is not None:
+                self._faulty[kind] += last is not None and stamp <= last
+                self._last[kind] = stamp
+        pts, dts = stamps
+        trusted = pts if self._faulty[0] <= self._faulty[1] or dts is None else dts
+        return None if trusted is None else int(trusted)
 
 
 def _past_seam(

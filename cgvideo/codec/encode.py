@@ -9,8 +9,8 @@ from typing import Any
 import av
 
 from cgvideo.clip import ColorTags, Orientation
-from cgvideo.codec.color import FromRgb
-from cgvideo.codec.errors import writing
+from cgvideo.codec.color import FromRgb, is_rgb, tag
+from cgvideo.codec.errors import local_name, writing
 from cgvideo.frame import Pixels
 from engines.errors import UserError
 
@@ -23,13 +23,15 @@ class Codec:
     crf: int | None
     """constant rate factor: lower is better and larger; None for lossless codecs"""
     preset: str | None
-    about: str
 
+
+SOFTWARE = f"PyAV {av.__version__}, FFmpeg {av.ffmpeg_version_info}"
+"""Whose encoders and scaler these are: other versions give other bytes."""
 
 CODECS = {
-    "h264": Codec("libx264", 17, "medium", "plays everywhere"),
-    "hevc": Codec("libx265", 20, "fast", "smaller files, slower to encode"),
-    "ffv1": Codec("ffv1", None, None, "lossless, large, for further editing (MKV)"),
+    "h264": Codec("libx264", 17, "medium"),
+    "hevc": Codec("libx265", 20, "fast"),
+    "ffv1": Codec("ffv1", None, None),
 }
 PRESETS = (
     "ultrafast",
@@ -100,8 +102,7 @@ def choose_pixel_format(codec: str, size: tuple[int, int], source_format: str) -
             if name in source_format:
                 return f"yuv{name}p"
         # FFV1 rounds odd sides of 4:2:0 up, and is the one codec that may keep them so.
-        is_rgb = av.VideoFormat(source_format, 16, 16).is_rgb
-        return "bgr0" if is_rgb or source_format == "pal8" else "yuv420p"
+        return "bgr0" if is_rgb(source_format) else "yuv420p"
     return "yuv444p" if odd else "yuv420p"
 
 
@@ -139,7 +140,9 @@ def write_part(frames: Iterable[tuple[int, Pixels]], path: Path, encoding: Encod
     first_pts: int | None = None
     with (
         writing(path),
-        av.open(path, "w", format="nut", container_options={"fflags": "+bitexact"}) as container,
+        av.open(
+            local_name(path), "w", format="nut", container_options={"fflags": "+bitexact"}
+        ) as container,
     ):
         # The name is not one of a known few to the type checker, so neither is the stream.
         stream: Any = container.add_stream(
@@ -150,10 +153,7 @@ def write_part(frames: Iterable[tuple[int, Pixels]], path: Path, encoding: Encod
         context.pix_fmt = encoding.pixel_format
         context.time_base = encoding.time_base
         context.sample_aspect_ratio = encoding.sample_aspect_ratio
-        context.color_range = convert.color_range
-        context.colorspace = encoding.color.matrix
-        context.color_primaries = encoding.color.primaries
-        context.color_trc = encoding.color.transfer
+        tag(context, encoding.color)
         context.flags |= av.codec.context.Flags.bitexact
         for pts, pixels in frames:
             first_pts = pts if first_pts is None else first_pts

@@ -12,6 +12,11 @@ from engines.errors import UserError
 NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR)
 
 
+def local_name(path: Path) -> str:
+    """A path as FFmpeg must be given it: it takes what stands before a colon for a protocol."""
+    return str(path.absolute())
+
+
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
     """Say in one line why a file cannot be read.
@@ -48,6 +53,8 @@ def writing(path: Path) -> Iterator[None]:
                 f"The disk is full, {path} could not be written",
                 "Make room and give the same command again: it goes on where it stopped",
             ) from error
+        if error.errno == errno.ENAMETOOLONG:
+            raise UserError(f"The name of {path} is too long", "Choose a shorter one") from error
         if error.errno in NOT_WRITABLE:
             raise UserError(
                 f"{path.parent} may not be written", "Choose another place with -o"

@@ -1,4 +1,4 @@
-"""Parts, sound, subtitles and chapters become one file; a rehearsal of it; a check of the result."""
+"""Parts, sound, subtitles and chapters become one file."""
 
 import heapq
 import itertools
@@ -13,16 +13,15 @@ from typing import Any
 import av
 
 from cgvideo.clip import Clip
-from cgvideo.codec.color import FULL_RANGE, LIMITED_RANGE
+from cgvideo.codec.color import tag
 from cgvideo.codec.encode import Encoding
-from cgvideo.codec.errors import writing
+from cgvideo.codec.errors import local_name, reading, writing
 from cgvideo.codec.streams import (
     CarriedStream,
     TimeShift,
     add_carried,
     carried_packets,
     packet_time,
-    possible_ways,
 )
 from engines.errors import UserError
 
@@ -39,7 +38,6 @@ FORMATS = {
 }
 TURNING = ("mp4", "mov", "matroska")  # these can say how a picture is to be turned
 MOVABLE_START = ("mpegts", "flv")  # these shift all streams together so that no time is negative
-REHEARSED_PACKETS = 400
 MOST_MOVIE_TICKS = 10_000_000  # a second; durations in them still fit 32 bits for minutes, else 64
 NOT_CARRIED_TAGS = ("major_brand", "minor_version", "compatible_brands", "encoder", "duration")
 
@@ -79,11 +77,13 @@ def join(
     Raises:
         UserError: the disk is full, or the container does not take a stream.
     """
+    with reading(clip.path):
+        source = av.open(local_name(clip.path), metadata_errors="replace")
     with (
+        source,
         writing(target),
-        av.open(clip.path, metadata_errors="replace") as source,
         av.open(
-            target,
+            local_name(target),
             "w",
             format=muxing.format,
             container_options=_container_options(clip, source, muxing),
@@ -101,88 +101,18 @@ def join(
             output.mux_one(packet)
 
 
-def rehearse(
-    sample: Part, clip: Clip, encoding: Encoding, muxing: Muxing, target: Path
-) -> tuple[tuple[CarriedStream, ...], tuple[str, ...]]:
-    """Find out before rendering how each other stream of the clip can come along.
-
-    Muxes a tiny sample of the video with the real first packets of every stream into `target`,
-    which is removed again. Gives the streams that come along, and a line for each that is
-    converted or left out.
-
-    Raises:
-        UserError: not even the video alone can be muxed.
-    """
-
-    def plays(carried: tuple[CarriedStream, ...]) -> bool:
-        trial = Muxing(muxing.format, carried, muxing.shift)
-        try:
-            join([sample], clip, encoding, trial, 1, target, packet_limit=REHEARSED_PACKETS)
-        except (UserError, ValueError, av.FFmpegError, RuntimeError):
-            return False
-        finally:
-            target.unlink(missing_ok=True)
-        return True
-
-    everything = tuple(CarriedStream(info) for info in clip.other_streams)
-    if plays(everything):
-        return everything, ()
-    join([sample], clip, encoding, Muxing(muxing.format, (), muxing.shift), 1, target)
-    target.unlink(missing_ok=True)
-    chosen: list[CarriedStream] = []
-    notices: list[str] = []
-    for info in clip.other_streams:
-        ways = (CarriedStream(info, how) for how in possible_ways(info))
-        way = next((way for way in ways if plays((*chosen, way))), None)
-        if way is None:
-            notices.append(f"{info} does not fit into {muxing.format} and is left out")
-            continue
-        if way.how != "copy":
-            notices.append(f"{info} does not fit into {muxing.format}: converted {way.how}")
-        chosen.append(way)
-    return tuple(chosen), tuple(notices)
-
-
-def check(path: Path, expected_pts: Sequence[int], clip: Clip, muxing: Muxing) -> None:
-    """Read the finished file back: every frame with its own pts, and every stream readable.
-
-    `expected_pts` are ascending, in the clip's time base, before the shift.
-
-    Raises:
-        UserError: the file does not hold what was rendered.
-    """
-    seen: dict[int, int] = {}
-    times: list[Fraction] = []
-    try:
-        with av.open(path, metadata_errors="replace") as container:
-            video: Any = container.streams.video[0]
-            tick = Fraction(video.time_base)
-            for packet in container.demux():
-                if packet.size == 0:
-                    continue
-                seen[packet.stream_index] = seen.get(packet.stream_index, 0) + 1
-                if packet.stream_index == video.index:
-                    times.append(packet_time(packet) or Fraction(0))
-        with av.open(path, metadata_errors="replace") as container:
-            next(container.decode(video=0))
-    except (av.FFmpegError, StopIteration) as error:
-        raise UserError(f"{path} was written but cannot be read back ({error})", "") from error
-    times.sort()
-    wanted = [pts * clip.time_base - muxing.shift.start for pts in expected_pts]
-    if len(times) != len(wanted):
-        raise UserError(f"{path} holds {len(times)} frames instead of {len(wanted)}", "")
-    moved = times[0] - wanted[0] if muxing.format in MOVABLE_START else Fraction(0)
-    worst = max(abs(a - b - moved) for a, b in zip(times, wanted, strict=True))
-    if worst > tick / 2:
-        raise UserError(f"{path} shows a frame {float(worst):.6f} s from its time", "")
-
-
 def _container_options(clip: Clip, source: Any, muxing: Muxing) -> dict[str, str]:
     options = {"fflags": "+bitexact"}
     if muxing.format in ("mp4", "mov"):
         # Edit lists count in movie ticks: at the default of 1/1000 s they would move every frame.
         options["movie_timescale"] = str(_movie_timescale(clip, source, muxing))
         options["movflags"] = "+faststart"
+        if any("." in key for key in source.metadata):  # com.apple.quicktime.make and its kin
+            options["movflags"] += "+use_metadata_tags"
+    if muxing.format == "matroska":
+        # Sound may begin before the picture (AAC's priming); Matroska can say so, and FFmpeg would
+        # rather move every frame.
+        options["avoid_negative_ts"] = "disabled"
     if muxing.format == "mpegts":
         options["mpegts_copyts"] = "1"
     return options
@@ -199,17 +129,19 @@ def _movie_timescale(clip: Clip, source: Any, muxing: Muxing) -> int:
 
 
 def _add_video(output: Any, part: Part, clip: Clip, encoding: Encoding) -> Any:
-    with av.open(part.path) as container:
-        stream = output.add_stream_from_template(container.streams.video[0], opaque=True)
+    with av.open(local_name(part.path)) as container:
+        try:
+            stream = output.add_stream_from_template(container.streams.video[0], opaque=True)
+        except ValueError as error:
+            raise UserError(
+                f"{output.format.name} cannot hold {encoding.codec} video",
+                "End -o in .mkv, or choose another --codec",
+            ) from error
     stream.time_base = clip.time_base
     stream.sample_aspect_ratio = encoding.sample_aspect_ratio
     context = stream.codec_context
     context.sample_aspect_ratio = encoding.sample_aspect_ratio
-    color = encoding.color
-    context.color_range = {None: 0, True: FULL_RANGE, False: LIMITED_RANGE}[color.full_range]
-    context.colorspace = color.matrix
-    context.color_primaries = color.primaries
-    context.color_trc = color.transfer
+    tag(context, encoding.color)
     if encoding.codec == "hevc" and output.format.name in ("mp4", "mov"):
         context.codec_tag = "hvc1"  # Apple's players take no other
     if not encoding.orientation.is_upright:
@@ -260,7 +192,7 @@ def _video_packets(
     after = dict(itertools.pairwise(shown))
     position = 0
     for part in parts:
-        with av.open(part.path) as container:
+        with av.open(local_name(part.path)) as container:
             for packet in container.demux(video=0):
                 if packet.size == 0:
                     continue
@@ -275,7 +207,7 @@ def _video_packets(
 
 def _part_ticks(part: Part, clip: Clip) -> list[int]:
     """The pts of a part's packets in decode order, in the clip's ticks, its first frame at 0."""
-    with av.open(part.path) as container:
+    with av.open(local_name(part.path)) as container:
         ticks = [
             round((packet_time(packet) or 0) / clip.time_base)
             for packet in container.demux(video=0)

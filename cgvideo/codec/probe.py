@@ -8,7 +8,7 @@ from typing import Any
 import av
 
 from cgvideo.clip import UNSPECIFIED, Clip, ColorTags, Orientation, StreamInfo
-from cgvideo.codec.errors import reading
+from cgvideo.codec.errors import local_name, reading
 from engines.errors import UserError
 
 FIRST_FRAME_PACKETS = 500  # a picture must come within so many packets of the video stream
@@ -27,7 +27,7 @@ def probe(path: Path) -> Clip:
     Raises:
         UserError: the file does not exist, is no video, holds no picture that decodes, or is HDR.
     """
-    with reading(path), av.open(path, metadata_errors="replace") as container:
+    with reading(path), av.open(local_name(path), metadata_errors="replace") as container:
         stream = _main_video(path, container)
         frame = _first_frame(path, container, stream)
         color = _color_tags(stream, frame)

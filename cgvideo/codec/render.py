@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cgvideo.clip import ColorTags
-from cgvideo.codec.color import FromRgb
-from cgvideo.codec.errors import writing
+from cgvideo.codec.color import FromRgb, tag
+from cgvideo.codec.errors import local_name, writing
+from engines.atomic import replacing
 
 BT709 = ColorTags(full_range=False, matrix=1, primaries=1, transfer=1)
 AUDIO_BLOCK = 1024  # samples
@@ -28,7 +29,11 @@ def write_clip(
     Raises:
         UserError: the place cannot be written.
     """
-    with writing(path), av.open(path, "w") as container:
+    with (
+        writing(path),
+        replacing(path) as scratch,
+        av.open(local_name(scratch), "w") as container,
+    ):
         video = container.add_stream("libx264", rate=rate, options={"crf": "16"})
         audio = container.add_stream("aac", rate=sample_rate)
         audio.layout = "stereo" if len(sound) == 2 else "mono"
@@ -38,9 +43,7 @@ def write_clip(
             height, width, _ = pixels.shape
             if convert is None:
                 video.width, video.height, video.pix_fmt = width, height, "yuv420p"
-                context = video.codec_context
-                context.color_range, context.colorspace = 1, BT709.matrix
-                context.color_primaries, context.color_trc = BT709.primaries, BT709.transfer
+                tag(video.codec_context, BT709)
                 convert = FromRgb(BT709, (height, width), "yuv420p")
             picture = convert(pixels)
             picture.pts, picture.time_base = number, Fraction(1, rate)

@@ -1,5 +1,6 @@
 """What becomes of a clip's sound, subtitles and other streams in the finished file."""
 
+import math
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from cgvideo.clip import StreamInfo
 
 COPY, TO_AAC, TO_MOV_TEXT, TO_SUBRIP = "copy", "to aac", "to mov_text", "to subrip"
 TEXT_SUBTITLES = ("subrip", "srt", "text", "webvtt", "mov_text", "ass", "ssa")
+AAC_LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "4.0", 5: "5.0", 6: "5.1", 8: "7.1"}
 ASS_HEADER = b"""[Script Info]
 ScriptType: v4.00+
 [V4+ Styles]
@@ -50,6 +52,12 @@ def possible_ways(info: StreamInfo) -> tuple[str, ...]:
     if info.kind == "subtitle" and info.codec in TEXT_SUBTITLES:
         return (COPY, TO_MOV_TEXT, TO_SUBRIP)
     return (COPY,)
+
+
+def codec_after(carried: CarriedStream) -> str:
+    """The codec that a stream has in the output."""
+    converted = {TO_AAC: "aac", TO_MOV_TEXT: "mov_text", TO_SUBRIP: "subrip"}
+    return converted.get(carried.how, carried.info.codec)
 
 
 def add_carried(
@@ -108,9 +116,9 @@ class _AacEncoder:
             raise ValueError("there is no decoder for this sound")
         rate = source.codec_context.sample_rate
         channels = source.codec_context.layout.nb_channels
-        layout = "mono" if channels == 1 else "stereo"
+        layout = AAC_LAYOUTS.get(channels, "stereo")
         self.stream = output.add_stream("aac", rate=rate)
-        self.stream.codec_context.bit_rate = 96_000 if channels == 1 else 192_000
+        self.stream.codec_context.bit_rate = 96_000 * min(channels, 6)
         self.stream.codec_context.layout = layout
         self.stream.codec_context.flags |= av.codec.context.Flags.bitexact
         self._resampler = av.AudioResampler("fltp", layout, rate, frame_size=1024)
@@ -176,6 +184,17 @@ def plain_text(codec: str, payload: bytes) -> str:
     return re.sub(r"</?[a-zA-Z][^>]*>", "", text).strip()
 
 
+def _cut_to_start(packet: Any, moment: Fraction, shift: TimeShift) -> Fraction:
+    """A subtitle that is still shown when the wanted part begins, begins there."""
+    time_base = Fraction(packet.time_base)
+    end = moment + (packet.duration or 0) * time_base
+    if not shift.trimmed or moment >= shift.start or end <= shift.start:
+        return moment
+    packet.pts = packet.dts = math.ceil(shift.start / time_base)
+    packet.duration = max(1, round(end / time_base) - packet.pts)
+    return Fraction(packet.pts * time_base)
+
+
 def carried_packets(
     container: Any, carriers: dict[int, Callable[[Any], list[Any]]], shift: TimeShift
 ) -> Iterator[tuple[Fraction, Any]]:
@@ -190,6 +209,8 @@ def carried_packets(
                 continue
             moment = packet_time(packet)
             if moment is not None:
+                if packet.stream.type == "subtitle":
+                    moment = _cut_to_start(packet, moment, shift)
                 if not shift.admits(moment):
                     if shift.end is not None and moment > shift.end + 10:
                         ended.add(packet.stream_index)
