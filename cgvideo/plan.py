@@ -354,7 +354,7 @@ def _rehearsed(
         except UserError as error:
             raise UserError(
                 f"{encoding.encoder} does not encode pictures of {width}x{height} in"
-                f" {encoding.pixel_format} with these settings",
+                f" {encoding.pixel_format} with these settings ({error.__cause__})",
                 "Choose another --codec, --pix-fmt or --max-size",
             ) from error
         begin = round(muxing.shift.start / clip.time_base)
