@@ -5,9 +5,8 @@ import sys
 import typer
 
 from cgvideo.cli import convert, demo, models
+from cgvideo.cli.reports import FAILED, INTERRUPTED, emit
 from engines.errors import UserError
-
-INTERRUPTED = 130  # exit code, as shells count an interrupt
 
 app = typer.Typer(
     name="cgvideo",
@@ -43,16 +42,24 @@ def main() -> None:
     except UserError as error:
         if "--debug" in sys.argv:
             raise
-        typer.echo(f"cgvideo: {error}", err=True)
-        sys.exit(1)
+        _say(error)
+        sys.exit(FAILED)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
     except Exception as error:
         if "--debug" in sys.argv:
             raise
         kind = type(error).__name__
-        typer.echo(
-            f"cgvideo: this is a bug ({kind}: {error}). The same command with --debug shows where.",
-            err=True,
+        _say(
+            UserError(
+                f"this is a bug ({kind}: {error})", "The same command with --debug shows where."
+            )
         )
-        sys.exit(1)
+        sys.exit(FAILED)
+
+
+def _say(error: UserError) -> None:
+    if "--json" in sys.argv:
+        emit("error", problem=error.problem, mend=error.mend)
+    else:
+        typer.echo(f"cgvideo: {error}", err=True)

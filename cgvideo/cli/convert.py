@@ -1,24 +1,19 @@
 """`cgvideo convert`: files in, files out."""
 
-import os
-import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 
+from cgvideo.cli.reports import INTERRUPTED
 from engines.errors import UserError
 
 if TYPE_CHECKING:
     from cgvideo.cli.display import Display
-    from cgvideo.pipeline import StopRequest
+    from cgvideo.cli.interrupt import Interruption
     from cgvideo.plan import Settings
     from engines.model_file import Model
-
-INTERRUPTED = 130
 
 
 def convert(
@@ -30,7 +25,8 @@ def convert(
         None,
         "--output",
         "-o",
-        help="File to write, or an existing folder. Default: INPUT.MODEL.mp4 beside the input.",
+        help="File to write, or an existing folder. Default: INPUT.MODEL beside the input, with its"
+        " suffix where that container fits, else .mkv.",
     ),
     start: float = typer.Option(0.0, help="Begin so many seconds into the clip."),
     duration: float | None = typer.Option(None, help="Convert so many seconds. Default: all."),
@@ -79,6 +75,7 @@ def convert(
 
     A run that was interrupted goes on where it stopped: give the same command again.
     """
+    from cgvideo.cli.interrupt import interruptibly
     from cgvideo.plan import Settings
     from engines.library import find_model
 
@@ -101,24 +98,14 @@ def convert(
         precision=precision,
         threads=threads,
     )
-    if len(inputs) > 1 and output is not None and not output.is_dir():
-        raise UserError(
-            f"{output} is not a folder, and there are {len(inputs)} inputs",
-            "Give -o an existing folder",
-        )
     found = find_model(model)
-    failed = 0
-    with stopping(display) as stop:
-        for source in inputs:
-            try:
-                convert_one(source, found, settings, display, stop, dry_run)
-            except UserError as error:
-                if len(inputs) == 1 or debug:
-                    raise
-                display.failed(source, error)
-                failed += 1
-    if failed:
-        raise UserError(f"{failed} of {len(inputs)} inputs could not be converted", "See above")
+    interruptibly(
+        lambda interruption: convert_all(
+            inputs, found, settings, display, interruption, dry_run, debug
+        ),
+        display,
+        len(inputs),
+    )
 
 
 def open_display(as_json: bool) -> "Display":
@@ -130,12 +117,47 @@ def open_display(as_json: bool) -> "Display":
     return TerminalDisplay() if sys.stderr.isatty() else PlainDisplay()
 
 
+def convert_all(
+    inputs: list[Path],
+    model: "Model",
+    settings: "Settings",
+    display: "Display",
+    interruption: "Interruption",
+    dry_run: bool = False,
+    debug: bool = False,
+) -> None:
+    """Convert one file after another; one that cannot be converted does not stop the rest.
+
+    Raises:
+        UserError: something the user can mend.
+        typer.Exit: the user stopped it.
+    """
+    from cgvideo.cli.inputs import check_inputs
+
+    check_inputs(inputs, model.name, settings)
+    failed = 0
+    for number, source in enumerate(inputs):
+        interruption.left = len(inputs) - number
+        if interruption.stop.wanted:
+            display.left(interruption.left, len(inputs))
+            raise typer.Exit(INTERRUPTED)
+        try:
+            convert_one(source, model, settings, display, interruption, dry_run)
+        except UserError as error:
+            if len(inputs) == 1 or debug:
+                raise
+            display.failed(source, error)
+            failed += 1
+    if failed:
+        raise UserError(f"{failed} of {len(inputs)} inputs could not be converted", "See above")
+
+
 def convert_one(
     source: Path,
     model: "Model",
     settings: "Settings",
     display: "Display",
-    stop: "StopRequest",
+    interruption: "Interruption",
     dry_run: bool = False,
 ) -> None:
     """Convert one file with everything said to the user.
@@ -145,54 +167,33 @@ def convert_one(
         typer.Exit: the user stopped it.
     """
     from cgvideo.codec.images import is_picture
-    from cgvideo.convert import convert_picture, prepared, remember_choices
+    from cgvideo.convert import prepared, prepared_picture, remember_choices, run_picture
     from cgvideo.estimate import estimate
     from cgvideo.pipeline import Stopped, run
 
+    interruption.rendering = False
     if source.is_dir():
         raise UserError(f"{source} is a folder", "Name the files in it")
     if is_picture(source):
-        if dry_run:
-            display.note(f"{source} is a picture: it would be translated with {model.name}")
-        else:
-            display.picture_done(source, convert_picture(source, model, settings))
+        with prepared_picture(source, model, settings) as (picture_plan, engine):
+            if dry_run:
+                display.explain_picture(picture_plan, engine, model)
+                return
+            interruption.rendering = True
+            display.picture_done(source, run_picture(picture_plan, engine))
         return
     display.preparing(source)
     with prepared(source, model, settings) as (plan, engine):
         display.explain(plan, engine, model, estimate(plan, engine))
         if dry_run:
             return
+        interruption.rendering = True
         remember_choices(plan)
         try:
             with display:
-                result = run(plan, engine, display, stop)
+                result = run(plan, engine, display, interruption.stop)
         except Stopped as stopped:
             display.stopped(plan, stopped)
+            display.left(interruption.left, interruption.total)
             raise typer.Exit(INTERRUPTED) from None
     display.finished(result)
-
-
-@contextmanager
-def stopping(display: "Display") -> Iterator["StopRequest"]:
-    """Ctrl-C once asks the run to stop at a good moment, twice stops at once.
-
-    Stopping at once is safe at any moment: what is committed is on the disk, and what is not has
-    no name that anyone looks for.
-    """
-    from cgvideo.pipeline import StopRequest
-
-    stop = StopRequest()
-
-    def interrupt(number: int, frame: Any) -> None:
-        if stop.wanted:
-            display.leave()
-            os._exit(INTERRUPTED)
-        stop.wanted = True
-        display.stopping()
-
-    before = {sign: signal.signal(sign, interrupt) for sign in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for sign, handler in before.items():
-            signal.signal(sign, handler)

@@ -23,7 +23,8 @@ def demo(
 
     Needs no clip, no network and no GPU. Files of an earlier demo are replaced.
     """
-    from cgvideo.cli.convert import convert_one, open_display, stopping
+    from cgvideo.cli.convert import convert_one, open_display
+    from cgvideo.cli.interrupt import interruptibly
     from cgvideo.codec.decode import VideoSource
     from cgvideo.codec.images import Picture, write_picture
     from cgvideo.codec.probe import probe
@@ -46,9 +47,10 @@ def demo(
     display.note("drawing a summer valley by formula …")
     music = sound(SECONDS, SAMPLE_RATE)
     write_clip(source, frames(), FRAME_RATE, music, SAMPLE_RATE)
-    with stopping(display) as stop:
-        settings = Settings(output=translated, overwrite=True)
-        convert_one(source, found, settings, display, stop)
+    settings = Settings(output=translated, overwrite=True)
+    interruptibly(
+        lambda interruption: convert_one(source, found, settings, display, interruption), display
+    )
 
     clips = (VideoSource(clip, clip.upright_size) for clip in map(probe, (source, translated)))
     pairs = zip(*(clip.frames() for clip in clips), strict=True)

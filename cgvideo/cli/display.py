@@ -1,24 +1,25 @@
 """What the user sees while a conversion runs: a bar, a line a minute, or JSON."""
 
-import json
 import sys
 import time
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Protocol, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
+from cgvideo.cli.reports import emit, say
 from cgvideo.cli.wording import (
     Speed,
     damage_lines,
     explanation,
+    picture_lines,
     progress_line,
     result_line,
     stop_lines,
 )
-from cgvideo.convert import PictureResult
+from cgvideo.convert import PicturePlan, PictureResult
 from cgvideo.estimate import Estimate
 from cgvideo.pipeline import Result, Stopped
 from cgvideo.plan import Plan
@@ -27,9 +28,6 @@ from engines.engine import Engine
 from engines.errors import UserError
 from engines.model_file import Model
 
-LINE_SECONDS = 60.0  # between two lines where there is no terminal
-JSON_SECONDS = 1.0
-
 
 class Display(Protocol):
     """Everything a conversion says to its user."""
@@ -37,6 +35,8 @@ class Display(Protocol):
     def preparing(self, source: Path) -> None: ...
 
     def explain(self, plan: Plan, engine: Engine, model: Model, cost: Estimate) -> None: ...
+
+    def explain_picture(self, plan: PicturePlan, engine: Engine, model: Model) -> None: ...
 
     def note(self, text: str) -> None: ...
 
@@ -47,6 +47,8 @@ class Display(Protocol):
     def stopping(self) -> None: ...
 
     def stopped(self, plan: Plan, stopped: Stopped) -> None: ...
+
+    def left(self, inputs: int, total: int) -> None: ...
 
     def finished(self, result: Result) -> None: ...
 
@@ -73,23 +75,72 @@ class Display(Protocol):
     def finishing(self) -> None: ...
 
 
-class PlainDisplay:
-    """Lines of text: what is decided, one line a minute, one at the end."""
+class Watch:
+    """What every display keeps of a run: its length and its speed, and when it last spoke."""
+
+    SECONDS: float
+    """between two reports"""
 
     def __init__(self) -> None:
         self.speed = Speed()
         self.total: int | None = None
-        self._last_line = time.monotonic()
+        self._last = time.monotonic()
+
+    def planned(self, plan: Plan) -> None:
+        self.total = plan.expected_frames
+        self._begin(0)
+
+    def resumed(self, frame: int) -> None:
+        self._begin(frame)
+
+    def _begin(self, frame: int) -> None:
+        self.speed = Speed()
+        self.speed.mark(frame)
+
+    def frame_done(self, number: int, stages: StageTimes) -> None:
+        self.speed.mark(number + 1)
+        now = time.monotonic()
+        if now - self._last >= self.SECONDS:
+            self._last = now
+            self.report(number + 1, stages)
+
+    def report(self, done: int, stages: StageTimes) -> None:
+        """Say how far the run is."""
+
+    def finishing(self) -> None: ...
+
+    def leave(self) -> None: ...
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.leave()
+
+
+class PlainDisplay(Watch):
+    """Lines of text: what is decided, one line a minute, one at the end."""
+
+    SECONDS = 60.0
 
     def say(self, text: str) -> None:
         """Print one line."""
-        print(text, file=sys.stderr, flush=True)
+        say(text, sys.stderr)
 
     def preparing(self, source: Path) -> None:
         self.say(f"{source}: looking at it and making the engine ready …")
 
     def explain(self, plan: Plan, engine: Engine, model: Model, cost: Estimate) -> None:
         for line in explanation(plan, engine, model, cost):
+            self.say(line)
+
+    def explain_picture(self, plan: PicturePlan, engine: Engine, model: Model) -> None:
+        for line in picture_lines(plan, engine, model):
             self.say(line)
 
     def note(self, text: str) -> None:
@@ -102,58 +153,40 @@ class PlainDisplay:
         height, width = result.size
         self.say(f"{result.output}: {width}x{height} in {result.seconds:.1f} s ({result.engine})")
 
-    def planned(self, plan: Plan) -> None:
-        self.total = plan.expected_frames
-        self.speed = Speed()
-        self.speed.mark(0)
-
     def notice(self, text: str) -> None:
         self.say(f"note: {text}")
 
     def resumed(self, frame: int) -> None:
         self.say(f"resuming at frame {frame} of {self.total or 'an unknown number'}")
-        self.speed = Speed()
-        self.speed.mark(frame)
+        super().resumed(frame)
 
-    def frame_done(self, number: int, stages: StageTimes) -> None:
-        self.speed.mark(number + 1)
-        now = time.monotonic()
-        if now - self._last_line >= LINE_SECONDS:
-            self._last_line = now
-            self.say(progress_line(number + 1, self.total, self.speed, stages))
-
-    def finishing(self) -> None: ...
+    def report(self, done: int, stages: StageTimes) -> None:
+        self.say(progress_line(done, self.total, self.speed, stages))
 
     def stopping(self) -> None:
         self.say(
-            "Stopping: the segment in hand is finished if that takes under a minute."
-            " Ctrl-C again stops at once."
+            "Stopping: the segment in hand is finished if that takes under a minute, a picture in"
+            " any case. Ctrl-C again stops at once."
         )
 
     def stopped(self, plan: Plan, stopped: Stopped) -> None:
         for line in stop_lines(plan, stopped):
             self.say(line)
 
+    def left(self, inputs: int, total: int) -> None:
+        if total > 1:
+            self.say(f"{inputs} of {total} inputs are left; give the same command again to go on.")
+
     def finished(self, result: Result) -> None:
         for line in damage_lines(result):
             self.say(f"note: {line}")
         self.say(result_line(result))
 
-    def leave(self) -> None: ...
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None: ...
-
 
 class TerminalDisplay(PlainDisplay):
     """The same, with a bar in place of the line a minute."""
+
+    SECONDS = 0.0
 
     def __init__(self) -> None:
         super().__init__()
@@ -175,47 +208,37 @@ class TerminalDisplay(PlainDisplay):
         self._task = self._bar.add_task("starting", total=None)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.leave()
-
     def leave(self) -> None:
-        if self._bar is not None:
-            self._bar.stop()
-            self._bar = None
+        bar, self._bar = self._bar, None
+        if bar is not None:
+            bar.stop()
 
-    def frame_done(self, number: int, stages: StageTimes) -> None:
-        self.speed.mark(number + 1)
-        if self._bar is not None:
-            line = progress_line(number + 1, self.total, self.speed, stages)
-            self._bar.update(self._task, completed=number + 1, total=self.total, description=line)
+    def report(self, done: int, stages: StageTimes) -> None:
+        bar = self._bar  # Ctrl-C takes it away from another thread
+        if bar is not None:
+            line = progress_line(done, self.total, self.speed, stages)
+            bar.update(self._task, completed=done, total=self.total, description=line)
 
     def finishing(self) -> None:
-        if self._bar is not None:
-            self._bar.update(self._task, description="putting the file together and checking it")
+        bar = self._bar
+        if bar is not None:
+            bar.update(self._task, description="putting the file together and checking it")
 
 
-class JsonDisplay:
+class JsonDisplay(Watch):
     """One JSON object a line on standard output, for programs."""
 
-    def __init__(self) -> None:
-        self.speed = Speed()
-        self.total: int | None = None
-        self._last = 0.0
+    SECONDS = 1.0
 
-    def emit(self, event: str, **fields: Any) -> None:
-        """Print one object."""
-        print(json.dumps({"event": event, **fields}), flush=True)
+    def __init__(self) -> None:
+        super().__init__()
+        self._last = 0.0  # the first frame is reported
 
     def preparing(self, source: Path) -> None:
-        self.emit("preparing", input=str(source))
+        emit("preparing", input=str(source))
 
     def explain(self, plan: Plan, engine: Engine, model: Model, cost: Estimate) -> None:
-        self.emit(
+        emit(
             "plan",
             input=str(plan.clip.path),
             output=str(plan.output),
@@ -230,54 +253,58 @@ class JsonDisplay:
             decisions=plan.describe(),
         )
 
-    def note(self, text: str) -> None:
-        self.emit("notice", text=text)
-
-    def failed(self, source: Path, error: UserError) -> None:
-        self.emit("error", input=str(source), problem=error.problem, mend=error.mend)
-
-    def picture_done(self, source: Path, result: PictureResult) -> None:
-        self.emit(
-            "done", input=str(source), output=str(result.output), frames=1, seconds=result.seconds
+    def explain_picture(self, plan: PicturePlan, engine: Engine, model: Model) -> None:
+        emit(
+            "plan",
+            input=str(plan.source),
+            output=str(plan.output),
+            model=model.name,
+            frames=1,
+            size=list(plan.size),
+            engine=engine.description,
+            why=engine.why,
         )
 
-    def planned(self, plan: Plan) -> None:
-        self.total = plan.expected_frames
-        self.speed = Speed()
-        self.speed.mark(0)
+    def note(self, text: str) -> None:
+        emit("notice", text=text)
+
+    def failed(self, source: Path, error: UserError) -> None:
+        emit("error", input=str(source), problem=error.problem, mend=error.mend)
+
+    def picture_done(self, source: Path, result: PictureResult) -> None:
+        emit("done", input=str(source), output=str(result.output), frames=1, seconds=result.seconds)
 
     def notice(self, text: str) -> None:
-        self.emit("notice", text=text)
+        emit("notice", text=text)
 
     def resumed(self, frame: int) -> None:
-        self.emit("resumed", frame=frame, frames=self.total)
-        self.speed = Speed()
-        self.speed.mark(frame)
+        emit("resumed", frame=frame, frames=self.total)
+        super().resumed(frame)
 
-    def frame_done(self, number: int, stages: StageTimes) -> None:
-        self.speed.mark(number + 1)
-        if time.monotonic() - self._last >= JSON_SECONDS:
-            self._last = time.monotonic()
-            self.emit(
-                "progress",
-                frame=number + 1,
-                frames=self.total,
-                frames_per_second=self.speed.frames_per_second,
-                seconds_left=self.speed.seconds_left(self.total, number + 1),
-                slowest=stages.slowest,
-            )
+    def report(self, done: int, stages: StageTimes) -> None:
+        emit(
+            "progress",
+            frame=done,
+            frames=self.total,
+            frames_per_second=self.speed.frames_per_second,
+            seconds_left=self.speed.seconds_left(self.total, done),
+            slowest=stages.slowest,
+        )
 
     def finishing(self) -> None:
-        self.emit("finishing")
+        emit("finishing")
 
     def stopping(self) -> None:
-        self.emit("stopping")
+        emit("stopping")
 
     def stopped(self, plan: Plan, stopped: Stopped) -> None:
-        self.emit("stopped", frames=stopped.frames_done, frames_dropped=stopped.frames_dropped)
+        emit("stopped", frames=stopped.frames_done, frames_dropped=stopped.frames_dropped)
+
+    def left(self, inputs: int, total: int) -> None:
+        emit("left", inputs=inputs, of=total)
 
     def finished(self, result: Result) -> None:
-        self.emit(
+        emit(
             "done",
             output=str(result.output),
             frames=result.frames,
@@ -288,15 +315,3 @@ class JsonDisplay:
             cut_short=result.damage.cut_short,
             stage_seconds=result.stage_seconds,
         )
-
-    def leave(self) -> None: ...
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None: ...

@@ -3,6 +3,7 @@
 import time
 from fractions import Fraction
 
+from cgvideo.convert import PicturePlan
 from cgvideo.estimate import Estimate
 from cgvideo.pipeline import Result, Stopped
 from cgvideo.plan import Plan, working_size
@@ -64,6 +65,20 @@ def explanation(plan: Plan, engine: Engine, model: Model, cost: Estimate) -> lis
     lines += [f"note    {notice}" for notice in plan.notices]
     lines.append(f"cost    {cost_line(plan, cost)}")
     return lines
+
+
+def picture_lines(plan: PicturePlan, engine: Engine, model: Model) -> list[str]:
+    """What becomes of a picture: what comes in, what is done with it, what comes out."""
+    height, width = plan.picture.pixels.shape[:2]
+    rows, columns = plan.size
+    if plan.compare:
+        columns *= 2
+    return [
+        f"input   {plan.source}: a picture of {width}x{height}",
+        f"model   {model.name}: {model.card.get('does', 'no description')} ({model.spec.name})",
+        f"engine  {engine.description}: {engine.why}",
+        f"output  {plan.output}: {columns}x{rows}",
+    ]
 
 
 def cost_line(plan: Plan, cost: Estimate) -> str:

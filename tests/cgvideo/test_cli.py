@@ -1,62 +1,19 @@
 """The command line as a user types it: every command in a process of its own."""
 
 import json
-import os
 import re
-import signal
 import subprocess
 import sys
 import time
 import wave
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
-from clips import make_clip, read_numbers
+from clips import read_numbers
+from commandline import SMALL, Cli, assert_one_line
 from PIL import Image
 
 from engines.library import find_model
-
-Cli = Callable[..., subprocess.CompletedProcess[str]]
-SMALL = ("--max-size", "64", "--preset", "ultrafast", "--precision", "fp32")
-
-
-@pytest.fixture
-def environment(tmp_path: Path) -> dict[str, str]:
-    return {**os.environ, "CGVIDEO_MODELS": str(tmp_path / "models")}
-
-
-@pytest.fixture
-def cli(tmp_path: Path, environment: dict[str, str]) -> Cli:
-    def call(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "cgvideo", *map(str, arguments)],
-            capture_output=True,
-            text=True,
-            cwd=tmp_path,
-            env=environment,
-            timeout=120,
-            check=False,
-        )
-
-    return call
-
-
-@pytest.fixture
-def clip(tmp_path: Path) -> Path:
-    return make_clip(tmp_path / "in.mp4", frames=10, size=(96, 64))
-
-
-def assert_one_line(result: subprocess.CompletedProcess[str], *words: str) -> None:
-    """An error is one line on standard error that starts with the program's name."""
-    assert result.returncode == 1, result.stderr
-    assert "Traceback" not in result.stderr
-    last = result.stderr.strip().splitlines()[-1]
-    assert last.startswith("cgvideo: ")
-    for word in words:
-        assert word in last
 
 
 def test_help_answers_at_once() -> None:
@@ -77,6 +34,8 @@ def test_every_option_has_help_and_a_default(cli: Cli) -> None:
         if re.match(r"--(dry-run|json|debug)|-h", block):  # switches that are off
             continue
         assert "efault:" in block, block
+        if "--output" in block:
+            assert "else .mkv" in " ".join(block.split())
 
 
 def test_a_clip_is_written_beside_its_source_under_the_models_name(cli: Cli, clip: Path) -> None:
@@ -118,6 +77,25 @@ def test_json_is_one_object_a_line(cli: Cli, clip: Path) -> None:
     assert kinds[-1] == "done"
     assert events[1]["decisions"]["strength"] == 1.0
     assert events[-1]["frames"] == 10
+
+
+def test_errors_are_json_too(cli: Cli, clip: Path) -> None:
+    alone = cli("convert", "missing.mp4", "--json", *SMALL)
+    events = [json.loads(line) for line in alone.stdout.splitlines()]
+    assert alone.returncode == 1
+    assert events[-1]["event"] == "error"
+    assert "missing.mp4" in events[-1]["problem"]
+    assert events[-1]["mend"] == "Check the name"
+    assert not alone.stderr
+    several = cli("convert", "missing.mp4", clip, "--json", *SMALL)
+    events = [json.loads(line) for line in several.stdout.splitlines()]
+    errors = [event for event in events if event["event"] == "error"]
+    assert several.returncode == 1
+    assert errors[0]["input"] == "missing.mp4"
+    assert errors[-1] is events[-1]
+    assert "1 of 2" in errors[-1]["problem"]
+    assert not several.stderr
+    assert json.loads(cli("convert", clip, "--strength", "9", "--json").stdout)["event"] == "error"
 
 
 @pytest.mark.parametrize(
@@ -176,88 +154,6 @@ def test_a_bug_shows_its_traceback_only_with_debug(cli: Cli, clip: Path) -> None
     debugged = cli("convert", "missing.mp4", "--debug")
     assert "Traceback" in debugged.stderr
     assert debugged.returncode == 1
-
-
-@contextmanager
-def running(
-    source: Path, environment: dict[str, str], *options: str
-) -> Iterator[tuple[subprocess.Popen[str], Callable[[str], dict[str, Any]]]]:
-    """A conversion in a process, and what waits for its next event of a kind."""
-    command = [sys.executable, "-m", "cgvideo", "convert", str(source), "--json", *options]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, text=True, env=environment, cwd=source.parent
-    ) as process:
-        assert process.stdout is not None
-        events = map(json.loads, process.stdout)
-        yield process, lambda kind: next(event for event in events if event["event"] == kind)
-
-
-def test_ctrl_c_keeps_whole_segments_and_the_same_command_goes_on(
-    tmp_path: Path, environment: dict[str, str]
-) -> None:
-    source = make_clip(tmp_path / "long.mp4", frames=500, size=(160, 96))
-    output = tmp_path / "long.summer2winter.mp4"
-    options = ("--preset", "ultrafast", "--precision", "fp32")
-    with running(source, environment, *options) as (process, wait_for):
-        wait_for("progress")
-        process.send_signal(signal.SIGINT)
-        stopped = wait_for("stopped")
-        assert process.wait(60) == 130
-    assert stopped["frames"] % 96 == 0
-    assert stopped["frames"] > 0
-    assert not output.exists()
-    with running(source, environment, *options) as (process, wait_for):
-        assert wait_for("resumed")["frame"] == stopped["frames"]
-        assert wait_for("done")["frames"] == 500
-        assert process.wait(60) == 0
-    assert len(read_numbers(output)) == 500
-    assert not list(tmp_path.glob(".*.cgvideo"))
-
-
-def test_a_second_ctrl_c_stops_at_once(tmp_path: Path, environment: dict[str, str]) -> None:
-    source = make_clip(tmp_path / "long.mp4", frames=200, size=(640, 352))
-    with running(source, environment) as (process, wait_for):
-        wait_for("progress")
-        process.send_signal(signal.SIGINT)
-        wait_for("stopping")
-        began = time.monotonic()
-        process.send_signal(signal.SIGINT)
-        assert process.wait(10) == 130
-        assert time.monotonic() - began < 2
-    assert not (tmp_path / "long.summer2winter.mp4").exists()
-
-
-def test_a_picture_converts_and_keeps_what_its_file_says(cli: Cli, tmp_path: Path) -> None:
-    picture = Image.effect_mandelbrot((90, 50), (-2, -1, 1, 1), 50).convert("RGB")
-    exif = Image.Exif()
-    exif[0x0112] = 6  # shown after a quarter turn clockwise
-    exif[0x010F] = "camera"
-    picture.save(tmp_path / "in.jpg", exif=exif, dpi=(300, 300))
-    result = cli("convert", tmp_path / "in.jpg", "--strength", "0")
-    assert result.returncode == 0, result.stderr
-    with Image.open(tmp_path / "in.summer2winter.jpg") as written:
-        assert written.size == (50, 90)
-        assert written.getexif().get(0x0112, 1) == 1
-        assert written.getexif()[0x010F] == "camera"
-        assert written.info["dpi"] == (300, 300)
-        turned = picture.rotate(-90, expand=True).convert("L")
-        difference = [
-            abs(a - b)
-            for a, b in zip(
-                written.convert("L").get_flattened_data(), turned.get_flattened_data(), strict=True
-            )
-        ]
-    assert sum(difference) / len(difference) < 3
-
-
-def test_a_pictures_transparency_is_kept(cli: Cli, tmp_path: Path) -> None:
-    Image.linear_gradient("L").resize((64, 48)).convert("LA").save(tmp_path / "in.png")
-    with Image.open(tmp_path / "in.png") as source:
-        alpha = source.convert("RGBA").getchannel("A").tobytes()
-    assert cli("convert", tmp_path / "in.png").returncode == 0
-    with Image.open(tmp_path / "in.summer2winter.png") as written:
-        assert written.mode == "RGBA"
-        assert written.getchannel("A").tobytes() == alpha
 
 
 def test_models_are_listed_described_added_and_removed(cli: Cli, tmp_path: Path) -> None:

@@ -1,0 +1,49 @@
+"""What can be wrong with a list of inputs as a whole."""
+
+from collections import defaultdict
+from pathlib import Path
+
+from cgvideo.codec.images import is_picture
+from cgvideo.codec.probe import probe
+from cgvideo.plan import Settings, usual_suffix
+from engines.errors import UserError
+
+
+def check_inputs(inputs: list[Path], model: str, settings: Settings) -> None:
+    """Refuse a list whose results would not each have a place of their own.
+
+    Raises:
+        UserError: two inputs would become the same file, or several one.
+    """
+    asked = settings.output
+    if len(inputs) > 1 and asked is not None and not asked.is_dir():
+        raise UserError(
+            f"{asked} is not a folder, and there are {len(inputs)} inputs",
+            "Give -o an existing folder",
+        )
+    alike = defaultdict(list)
+    for source in inputs:
+        folder = source.parent if asked is None else asked
+        alike[folder.resolve(), source.stem, is_picture(source)].append(source)
+    for (folder, stem, _), sources in alike.items():
+        if len(sources) == 1:
+            continue
+        taken: dict[str, Path] = {}
+        for source in sources:
+            try:
+                suffix = _suffix(source, settings)
+            except UserError:
+                continue  # it will be said when its turn comes
+            if suffix in taken:
+                raise UserError(
+                    f"{taken[suffix]} and {source} would both become"
+                    f" {folder / f'{stem}.{model}{suffix}'}",
+                    "Convert them by separate commands, each with an -o of its own",
+                )
+            taken[suffix] = source
+
+
+def _suffix(source: Path, settings: Settings) -> str:
+    if is_picture(source):
+        return source.suffix.lower()
+    return usual_suffix(probe(source), settings)
