@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 SMALL = ("--max-size", "64", "--preset", "ultrafast", "--precision", "fp32")
+LONGEST = 120  # seconds that a process may take
 
 
 def assert_one_line(result: subprocess.CompletedProcess[str], *words: str) -> None:
@@ -37,7 +39,10 @@ def running(
     ) as process:
         assert process.stdout is not None
         events = map(json.loads, process.stdout)
+        watchdog = threading.Timer(LONGEST, process.kill)  # ends the events, and so the waiting
+        watchdog.start()
         try:
             yield process, lambda kind: next(event for event in events if event["event"] == kind)
         finally:
+            watchdog.cancel()
             process.kill()
