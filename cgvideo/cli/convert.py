@@ -40,10 +40,10 @@ def convert(
         "h264", help="h264 (plays everywhere), hevc (smaller), ffv1 (lossless)."
     ),
     crf: float | None = typer.Option(
-        None, help="Quality, 0 to 51: lower is better and larger. Default: 17 (h264), 20 (hevc)."
+        None, help="Quality, 0 to 51: lower is better and larger. Default: 16 (h264), 20 (hevc)."
     ),
     preset: str | None = typer.Option(
-        None, help="Encoder's effort, ultrafast to veryslow. Default: medium (h264), fast (hevc)."
+        None, help="Encoder's effort, ultrafast to veryslow. Default: veryfast (h264), fast (hevc)."
     ),
     pix_fmt: str | None = typer.Option(
         None, help="Pixel format of the encoder. Default: yuv420p; yuv444p where a side is odd."

@@ -29,7 +29,8 @@ SOFTWARE = f"PyAV {av.__version__}, FFmpeg {av.ffmpeg_version_info}"
 """Whose encoders and scaler these are: other versions give other bytes."""
 
 CODECS = {
-    "h264": Codec("libx264", 17, "medium"),
+    # On a CPU the encoder takes its time from the engine; veryfast at 16 looks as medium at 17 does.
+    "h264": Codec("libx264", 16, "veryfast"),
     "hevc": Codec("libx265", 20, "fast"),
     "ffv1": Codec("ffv1", None, None),
 }
@@ -90,7 +91,9 @@ def encoder_options(
     if known.encoder == "libx264":
         options |= {"threads": str(threads), "x264-params": "cpu-independent=1"}
     else:
-        options["x265-params"] = f"log-level=none:frame-threads=2:pools={threads}"
+        # x265 on threads of its own now and then waits for ever, or refuses to open, on small
+        # pictures (seen with FFmpeg 8.1's build); on one thread it was never seen to.
+        options["x265-params"] = "log-level=none:frame-threads=1:pools=none"
     return tuple(sorted(options.items()))
 
 
