@@ -30,7 +30,7 @@ import torch
 from cgvideo.codec.render import write_clip
 from cgvideo.convert import convert_video, prepared
 from cgvideo.demo import FRAME_RATE, SIZE, frames, sound
-from cgvideo.plan import Settings
+from cgvideo.settings import Settings
 from engines.engine import EngineRequest, open_engine
 from engines.library import find_model
 from engines.model_file import Model

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from cgvideo.convert import convert, translate_frames
-    from cgvideo.plan import Settings
+    from cgvideo.settings import Settings
     from engines.errors import UserError
 
 __version__ = "0.1.0"
 __all__ = ["Settings", "UserError", "convert", "translate_frames"]
 
 _HOMES = {
-    "Settings": "cgvideo.plan",
+    "Settings": "cgvideo.settings",
     "UserError": "engines.errors",
     "convert": "cgvideo.convert",
     "translate_frames": "cgvideo.convert",

@@ -20,7 +20,6 @@ from cgvideo.journal import CHOICES_NAME
 from cgvideo.pipeline import Result, StopRequest, run
 from cgvideo.plan import (
     Plan,
-    Settings,
     choose_output,
     engine_size,
     make_plan,
@@ -29,6 +28,7 @@ from cgvideo.plan import (
     working_size,
 )
 from cgvideo.progress import Progress
+from cgvideo.settings import Settings
 from cgvideo.translate import translate, translate_picture
 from engines.atomic import replacing
 from engines.engine import Engine, EngineRequest, open_engine
@@ -52,7 +52,7 @@ def convert(
     """Convert one video or picture and return the finished file.
 
     `model` is a name or a path to a model file; `settings` are the fields of
-    `cgvideo.plan.Settings`: start, duration, max_size, strength, codec, crf … A run that was
+    `cgvideo.settings.Settings`: start, duration, max_size, strength, codec, crf … A run that was
     interrupted goes on where it stopped when it is called again with the same arguments.
 
     Raises:

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import math
 import os
 import tempfile
 from dataclasses import asdict, dataclass, replace
@@ -29,6 +28,7 @@ from cgvideo.codec.errors import reading
 from cgvideo.codec.join import FORMATS, TURNING, Muxing, Part
 from cgvideo.codec.rehearsal import rehearse
 from cgvideo.codec.streams import TimeShift
+from cgvideo.settings import Settings
 from cgvideo.translate import padded_size
 from engines.engine import Engine
 from engines.errors import UserError
@@ -42,53 +42,6 @@ WHOLE_HASH_BYTES = 64 << 20
 HASH_BLOCKS = 64
 HASH_BLOCK_BYTES = 64 << 10
 MOST_ENCODER_THREADS = 16
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """What the user asked for; the names are those of the command line.
-
-    `start` and `duration` are in seconds, `max_size` is the longer side in pixels, `strength` goes
-    from 0 (the source) to 1 (the translation).
-    """
-
-    output: Path | None = None
-    start: float = 0.0
-    duration: float | None = None
-    max_size: int | None = None
-    strength: float = 1.0
-    codec: str = "h264"
-    crf: float | None = None
-    preset: str | None = None
-    pixel_format: str | None = None
-    audio: bool = True
-    compare: bool = False
-    overwrite: bool = False
-    backend: str = "auto"
-    device: str = "auto"
-    precision: str = "auto"
-    threads: int | None = None
-
-    def __post_init__(self) -> None:
-        numbers = {"--start": self.start, "--duration": self.duration, "--crf": self.crf}
-        for flag, number in numbers.items():
-            if number is not None and not math.isfinite(number):
-                raise UserError(f"{flag} {number} is no number to count with", "Give a finite one")
-        if self.start < 0:
-            raise UserError(
-                f"--start {self.start:g} lies before the clip", "Give 0 or more seconds"
-            )
-        if self.duration is not None and self.duration <= 0:
-            raise UserError(
-                f"--duration {self.duration:g} is no time at all", "Give seconds over 0"
-            )
-        if self.max_size is not None and self.max_size < 16:
-            raise UserError(f"--max-size {self.max_size} is too small", "Give 16 pixels or more")
-        if not 0 <= self.strength <= 1:
-            raise UserError(f"--strength {self.strength:g} is out of range", "It goes from 0 to 1")
-        if self.threads is not None and self.threads < 1:
-            raise UserError(f"--threads {self.threads} is too few", "Give 1 or more")
-        encoder_options(self.codec, self.crf, self.preset, threads=1)  # refuses what is wrong
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from cgvideo.codec.probe import probe
 from cgvideo.pipeline import Result, run
-from cgvideo.plan import Plan, Settings, make_plan
+from cgvideo.plan import Plan, make_plan
 from cgvideo.progress import Progress
+from cgvideo.settings import Settings
 from engines.engine import Engine
 from engines.model_file import Model
 from engines.spec import GeneratorSpec

@@ -12,7 +12,7 @@ from engines.errors import UserError
 if TYPE_CHECKING:
     from cgvideo.cli.display import Display
     from cgvideo.cli.interrupt import Interruption
-    from cgvideo.plan import Settings
+    from cgvideo.settings import Settings
     from engines.model_file import Model
 
 
@@ -76,7 +76,7 @@ def convert(
     A run that was interrupted goes on where it stopped: give the same command again.
     """
     from cgvideo.cli.interrupt import interruptibly
-    from cgvideo.plan import Settings
+    from cgvideo.settings import Settings
     from engines.library import find_model
 
     display = open_display(as_json)

@@ -31,7 +31,7 @@ def demo(
     from cgvideo.codec.render import write_clip
     from cgvideo.demo import FRAME_RATE, SECONDS, frames, sound
     from cgvideo.frame import side_by_side
-    from cgvideo.plan import Settings
+    from cgvideo.settings import Settings
     from engines.errors import UserError
     from engines.library import find_model
 

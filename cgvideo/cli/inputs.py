@@ -5,7 +5,8 @@ from pathlib import Path
 
 from cgvideo.codec.images import is_picture
 from cgvideo.codec.probe import probe
-from cgvideo.plan import Settings, usual_suffix
+from cgvideo.plan import usual_suffix
+from cgvideo.settings import Settings
 from engines.errors import UserError
 
 

@@ -12,8 +12,9 @@ from converting import convert, plan_for
 
 from cgvideo.codec.probe import probe
 from cgvideo.pipeline import Stopped, StopRequest, run
-from cgvideo.plan import SEGMENT_FRAMES, Settings, working_size
+from cgvideo.plan import SEGMENT_FRAMES, working_size
 from cgvideo.progress import Silent, StageTimes
+from cgvideo.settings import Settings
 from engines.errors import UserError
 
 

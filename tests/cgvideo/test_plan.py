@@ -13,7 +13,8 @@ from converting import MODEL, IdentityEngine, convert, plan_for
 
 from cgvideo import plan as planning
 from cgvideo.codec.probe import probe
-from cgvideo.plan import SEGMENT_FRAMES, Settings, content_hash, make_plan, working_size
+from cgvideo.plan import SEGMENT_FRAMES, content_hash, make_plan, working_size
+from cgvideo.settings import Settings
 from engines.errors import UserError
 
 
