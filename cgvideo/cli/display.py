@@ -12,6 +12,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from cgvideo.cli.reports import emit, say
 from cgvideo.cli.wording import (
     Speed,
+    cost_of_smaller,
     damage_lines,
     explanation,
     picture_lines,
@@ -238,6 +239,7 @@ class JsonDisplay(Watch):
         emit("preparing", input=str(source))
 
     def explain(self, plan: Plan, engine: Engine, model: Model, cost: Estimate) -> None:
+        smaller = cost_of_smaller(plan, cost)
         emit(
             "plan",
             input=str(plan.clip.path),
@@ -249,6 +251,7 @@ class JsonDisplay(Watch):
             why=engine.why,
             seconds=cost.seconds,
             disk_bytes=cost.disk_bytes,
+            with_max_size=dict([smaller]) if smaller else {},
             notices=list(plan.notices),
             decisions=plan.describe(),
         )

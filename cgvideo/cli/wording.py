@@ -13,7 +13,7 @@ from engines.model_file import Model
 
 SPEED_WINDOW = 10.0  # seconds: "current speed" is that of the last so many
 SMALLER_SIZES = (1280, 960, 640, 480)
-SUGGEST_FROM_SECONDS = 120.0  # shorter runs need no advice on --max-size
+SUGGEST_FROM_SECONDS = 20.0  # shorter runs need no advice on --max-size
 
 
 class Speed:
@@ -88,13 +88,20 @@ def cost_line(plan: Plan, cost: Estimate) -> str:
     text = f"about {span(cost.seconds)} and {size_text(cost.disk_bytes)} of disk"
     if cost.disk_bytes > cost.free_bytes:
         text += f" (only {size_text(cost.free_bytes)} are free)"
-    height, width = plan.size
-    smaller = next((size for size in SMALLER_SIZES if size < 0.8 * max(plan.size)), None)
+    smaller = cost_of_smaller(plan, cost)
     if smaller is not None and cost.seconds > SUGGEST_FROM_SECONDS:
-        rows, columns = working_size(plan.size, smaller)
-        share = rows * columns / (height * width)
-        text += f"; --max-size {smaller} would take about {span(cost.seconds * share)}"
+        max_size, seconds = smaller
+        text += f"; --max-size {max_size} would take about {span(seconds)}"
     return text
+
+
+def cost_of_smaller(plan: Plan, cost: Estimate) -> tuple[int, float] | None:
+    """The next usual `--max-size` below the plan's, and the seconds it would take."""
+    max_size = next((size for size in SMALLER_SIZES if size < 0.8 * max(plan.size)), None)
+    if max_size is None or cost.seconds is None:
+        return None
+    rows, columns = working_size(plan.size, max_size)
+    return max_size, cost.seconds * rows * columns / (plan.size[0] * plan.size[1])
 
 
 def progress_line(done: int, total: int | None, speed: Speed, stages: StageTimes) -> str:

@@ -1,0 +1,48 @@
+"""The words that a plan's cost is told in."""
+
+from pathlib import Path
+
+import pytest
+from clips import make_clip
+from converting import plan_for
+
+from cgvideo.cli.wording import cost_line, cost_of_smaller, size_text, span
+from cgvideo.estimate import Estimate
+
+
+def test_a_long_run_is_told_what_a_smaller_size_would_take(tmp_path: Path) -> None:
+    plan = plan_for(make_clip(tmp_path / "in.mp4", 2, size=(1920, 1080)))
+    hours = Estimate(10.0, 36_000.0, 2_000_000_000, 10**12)
+    assert cost_of_smaller(plan, hours) == (1280, pytest.approx(16_000, rel=0.01))
+    assert cost_line(plan, hours) == (
+        "about 10 h 00 min and 2.0 GB of disk; --max-size 1280 would take about 4 h 27 min"
+    )
+
+
+def test_a_short_run_is_told_its_time_and_disk_alone(tmp_path: Path) -> None:
+    plan = plan_for(make_clip(tmp_path / "in.mp4", 2, size=(1920, 1080)))
+    assert cost_line(plan, Estimate(0.1, 5.0, 3_000_000, 10**12)) == (
+        "about 5.0 s and 3.0 MB of disk"
+    )
+
+
+def test_too_little_room_is_said(tmp_path: Path) -> None:
+    plan = plan_for(make_clip(tmp_path / "in.mp4", 2))
+    assert "only 1.0 MB are free" in cost_line(plan, Estimate(0.1, 5.0, 3_000_000, 1_000_000))
+
+
+def test_an_unknown_length_is_told_by_the_frame(tmp_path: Path) -> None:
+    plan = plan_for(make_clip(tmp_path / "in.mp4", 2))
+    assert cost_line(plan, Estimate(0.25, None, None, 10**12)).startswith("0.25 s a frame")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(0.26, "0.3 s"), (42, "42 s"), (600, "10 min"), (7260, "2 h 01 min")]
+)
+def test_spans_are_graspable(seconds: float, words: str) -> None:
+    assert span(seconds) == words
+
+
+def test_sizes_are_graspable() -> None:
+    assert size_text(1_234_567) == "1.2 MB"
+    assert size_text(12_345_678_901) == "12.3 GB"
