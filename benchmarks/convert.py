@@ -31,7 +31,8 @@ from cgvideo.codec.render import write_clip
 from cgvideo.convert import convert_video, prepared
 from cgvideo.demo import FRAME_RATE, SIZE, frames, sound
 from cgvideo.settings import Settings
-from engines.engine import EngineRequest, open_engine
+from engines.backends import open_engine
+from engines.engine import EngineRequest
 from engines.library import find_model
 from engines.model_file import Model
 from engines.network import Generator

@@ -31,7 +31,8 @@ from cgvideo.progress import Progress
 from cgvideo.settings import Settings
 from cgvideo.translate import translate, translate_picture
 from engines.atomic import replacing
-from engines.engine import Engine, EngineRequest, open_engine
+from engines.backends import open_engine
+from engines.engine import Engine, EngineRequest
 from engines.errors import UserError
 from engines.library import find_model
 from engines.model_file import Model

@@ -1,18 +1,13 @@
-"""What every engine promises, and the choice of one."""
+"""What every engine promises."""
 
-import ctypes
-import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from importlib.util import find_spec
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Literal, Protocol, Self, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.errors import UserError
-from engines.model_file import Model
 from engines.spec import Form, GeneratorSpec, Pixels
 
 Backend = Literal["auto", "openvino", "torch"]
@@ -63,6 +58,13 @@ class Engine(Protocol):
         """The number of frames in a call that keeps the device busy; any other works too."""
 
     @property
+    def crossings(self) -> Mapping[str, float]:
+        """Seconds that the last call took for bringing frames "to device" and "back".
+
+        They overlap with the work. Empty where the engine reads the caller's memory.
+        """
+
+    @property
     def description(self) -> str:
         """What was chosen, in one line."""
 
@@ -89,40 +91,6 @@ class Engine(Protocol):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None: ...
-
-
-def open_engine(model: Model, request: EngineRequest | None = None) -> Engine:
-    """Choose a backend for `model` and make it ready.
-
-    Raises UserError when the request cannot be met: a backend that is not installed, a device or
-    precision that this machine lacks.
-    """
-    request = request or EngineRequest()
-    if request.size is not None:
-        check_size(model.spec, *request.size)
-    for option, number in (("threads", request.threads), ("streams", request.streams)):
-        if number is not None and number < 1:
-            raise UserError(f"{number} {option} cannot run anything", "Give 1 or more")
-    if request.precision not in PRECISIONS:
-        raise UserError(
-            f"There is no precision {request.precision!r}", f"Known: {', '.join(PRECISIONS)}"
-        )
-    if request.backend not in BACKENDS:
-        raise UserError(f"There is no backend {request.backend!r}", f"Known: {', '.join(BACKENDS)}")
-    why = "as asked"
-    if request.backend == "auto":
-        request, why = _choose(request)
-    if request.backend == "torch":
-        if find_spec("torch") is None:
-            raise UserError("The torch backend is not installed", "pip install 'cgvideo[torch]'")
-        from engines.torch_engine import TorchEngine
-
-        return TorchEngine(model, request, why)
-    if find_spec("openvino") is None:
-        raise UserError("The openvino backend is not installed", "pip install openvino")
-    from engines.openvino_engine import OpenVinoEngine
-
-    return OpenVinoEngine(model, request, why)
 
 
 def check_size(spec: GeneratorSpec, height: int, width: int) -> None:
@@ -157,37 +125,3 @@ def check_call(
         channels = spec.statistics_channels
         if statistics.shape not in ((1, 2, channels), (count, 2, channels)):
             raise ValueError(f"statistics must be [1 or {count}, 2, {channels}]")
-
-
-def _choose(request: EngineRequest) -> tuple[EngineRequest, str]:
-    """Backend and device for "auto", and why: an NVIDIA GPU that torch can use, else OpenVINO."""
-    device = request.device.lower()
-    if device.startswith("cuda"):
-        return replace(request, backend="torch"), "torch is the backend for CUDA devices"
-    if device == "auto" and _has_nvidia_driver():
-        if find_spec("torch") is None:
-            why = (
-                "the fastest here without torch (the NVIDIA GPU needs pip install 'cgvideo[torch]')"
-            )
-            return replace(request, backend="openvino"), why
-        import engines.torch_engine
-
-        if engines.torch_engine.cuda_works():
-            return replace(request, backend="torch", device="cuda"), "there is an NVIDIA GPU"
-    if device == "gpu":
-        return replace(request, backend="openvino"), "OpenVINO is the backend for Intel GPUs"
-    return replace(request, backend="openvino"), "the fastest backend on CPUs"
-
-
-def _has_nvidia_driver() -> bool:
-    """Ask the driver itself: importing torch only to learn that there is no GPU takes seconds."""
-    try:
-        driver = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
-    except OSError:
-        return False
-    count = ctypes.c_int(0)
-    return (
-        driver.cuInit(0) == 0
-        and driver.cuDeviceGetCount(ctypes.byref(count)) == 0
-        and count.value > 0
-    )

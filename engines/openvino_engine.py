@@ -47,6 +47,7 @@ class OpenVinoEngine:
         precision = _precision_of(compiled)
         self._requests = [compiled.create_infer_request() for _ in range(streams)]
         self._closed = False
+        self.crossings: Mapping[str, float] = {}
         # Two rounds a call: the second hides the uneven ends of the first.
         self.batch = 1 if streams == 1 else 2 * streams
         core, device = _core(), compiled.get_property("EXECUTION_DEVICES")[0]

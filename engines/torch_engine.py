@@ -53,6 +53,7 @@ class TorchEngine:
         self._request = request
         self.spec = model.spec
         self.batch = 1
+        self.crossings: Mapping[str, float] = {}
         self.why = why
         where = torch.cuda.get_device_name(self._device) if on_gpu else "CPU"
         self.description = f"PyTorch {torch.__version__} on {where}, {precision}"

@@ -27,6 +27,7 @@ class IdentityEngine:
     description = "identity"
     why = "for tests"
     spec = SPEC
+    crossings: Mapping[str, float] = {}
 
     def __init__(self, batch: int = 4) -> None:
         self.batch = batch

@@ -6,7 +6,8 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 
-from engines.engine import EngineRequest, open_engine
+from engines.backends import open_engine
+from engines.engine import EngineRequest
 from engines.errors import UserError
 from engines.library import find_model
 
@@ -166,6 +167,6 @@ def test_nonsense_is_the_users_error(model, wanted, message):
 
 
 def test_a_missing_package_names_the_install_line(model, monkeypatch):
-    monkeypatch.setattr("engines.engine.find_spec", lambda name: None)
+    monkeypatch.setattr("engines.backends.find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"pip install 'cgvideo\[torch\]'"):
         open_engine(model, EngineRequest("torch"))

@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from engines.engine import EngineRequest, open_engine
+from engines.backends import open_engine
+from engines.engine import EngineRequest
 from engines.library import find_model
 
 SIZE = (64, 96)

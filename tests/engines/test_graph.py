@@ -4,7 +4,8 @@ import numpy as np
 import onnx
 import pytest
 
-from engines.engine import EngineRequest, open_engine
+from engines.backends import open_engine
+from engines.engine import EngineRequest
 from engines.graph import build_graph
 from engines.library import find_model
 from engines.spec import UPSAMPLINGS, GeneratorSpec

@@ -5,7 +5,8 @@ import sys
 import numpy as np
 import pytest
 
-from engines.engine import EngineRequest, open_engine
+from engines.backends import open_engine
+from engines.engine import EngineRequest
 from engines.errors import UserError
 from engines.library import find_model
 from engines.openvino_engine import StreamTimings, measure_streams
@@ -17,7 +18,8 @@ def watch(event, details):
         print("network:", event, details, flush=True)
 sys.addaudithook(watch)
 import numpy as np
-from engines.engine import EngineRequest, open_engine
+from engines.backends import open_engine
+from engines.engine import EngineRequest
 from engines.library import find_model
 request = EngineRequest("openvino", size=(64, 64), streams=1)
 with open_engine(find_model("summer2winter"), request) as engine:

@@ -1,0 +1,78 @@
+"""The choice of a backend, and its engine made ready."""
+
+import ctypes
+import sys
+from dataclasses import replace
+from importlib.util import find_spec
+
+from engines.engine import BACKENDS, PRECISIONS, Engine, EngineRequest, check_size
+from engines.errors import UserError
+from engines.model_file import Model
+
+
+def open_engine(model: Model, request: EngineRequest | None = None) -> Engine:
+    """Choose a backend for `model` and make it ready.
+
+    Raises UserError when the request cannot be met: a backend that is not installed, a device or
+    precision that this machine lacks.
+    """
+    request = request or EngineRequest()
+    if request.size is not None:
+        check_size(model.spec, *request.size)
+    for option, number in (("threads", request.threads), ("streams", request.streams)):
+        if number is not None and number < 1:
+            raise UserError(f"{number} {option} cannot run anything", "Give 1 or more")
+    if request.precision not in PRECISIONS:
+        raise UserError(
+            f"There is no precision {request.precision!r}", f"Known: {', '.join(PRECISIONS)}"
+        )
+    if request.backend not in BACKENDS:
+        raise UserError(f"There is no backend {request.backend!r}", f"Known: {', '.join(BACKENDS)}")
+    why = "as asked"
+    if request.backend == "auto":
+        request, why = _choose(request)
+    if request.backend == "torch":
+        if find_spec("torch") is None:
+            raise UserError("The torch backend is not installed", "pip install 'cgvideo[torch]'")
+        from engines.torch_engine import TorchEngine
+
+        return TorchEngine(model, request, why)
+    if find_spec("openvino") is None:
+        raise UserError("The openvino backend is not installed", "pip install openvino")
+    from engines.openvino_engine import OpenVinoEngine
+
+    return OpenVinoEngine(model, request, why)
+
+
+def _choose(request: EngineRequest) -> tuple[EngineRequest, str]:
+    """Backend and device for "auto", and why: an NVIDIA GPU that torch can use, else OpenVINO."""
+    device = request.device.lower()
+    if device.startswith("cuda"):
+        return replace(request, backend="torch"), "torch is the backend for CUDA devices"
+    if device == "auto" and _has_nvidia_driver():
+        if find_spec("torch") is None:
+            why = (
+                "the fastest here without torch (the NVIDIA GPU needs pip install 'cgvideo[torch]')"
+            )
+            return replace(request, backend="openvino"), why
+        import engines.torch_engine
+
+        if engines.torch_engine.cuda_works():
+            return replace(request, backend="torch", device="cuda"), "there is an NVIDIA GPU"
+    if device == "gpu":
+        return replace(request, backend="openvino"), "OpenVINO is the backend for Intel GPUs"
+    return replace(request, backend="openvino"), "the fastest backend on CPUs"
+
+
+def _has_nvidia_driver() -> bool:
+    """Ask the driver itself: importing torch only to learn that there is no GPU takes seconds."""
+    try:
+        driver = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+    except OSError:
+        return False
+    count = ctypes.c_int(0)
+    return (
+        driver.cuInit(0) == 0
+        and driver.cuDeviceGetCount(ctypes.byref(count)) == 0
+        and count.value > 0
+    )
