@@ -36,6 +36,7 @@ from engines.engine import Engine, EngineRequest
 from engines.errors import UserError
 from engines.library import find_model
 from engines.model_file import Model
+from engines.store import EngineStore
 
 DEFAULT_MODEL = "summer2winter"
 MEASURED_FROM_FRAMES = 200  # in shorter clips, measuring the best number of streams gains nothing
@@ -74,14 +75,19 @@ def convert_video(
     stop: StopRequest | None = None,
 ) -> Result:
     """Convert one video; see `convert`."""
-    with prepared(source, model, settings) as (plan, engine):
+    with prepared(source, model, settings, EngineStore()) as (plan, engine):
         remember_choices(plan)
         return run(plan, engine, progress, stop)
 
 
 @contextmanager
-def prepared(source: Path, model: Model, settings: Settings) -> Iterator[tuple[Plan, Engine]]:
-    """Probe the clip, make the engine ready for its size, and plan. Nothing is written yet."""
+def prepared(
+    source: Path, model: Model, settings: Settings, store: EngineStore | None = None
+) -> Iterator[tuple[Plan, Engine]]:
+    """Probe the clip, make the engine ready for its size, and plan.
+
+    Nothing is written yet but what `store` keeps.
+    """
     clip = probe(source)
     output = choose_output(source, model.name, settings, usual_suffix(clip, settings))
     size = working_size(clip.upright_size, settings.max_size)
@@ -90,7 +96,7 @@ def prepared(source: Path, model: Model, settings: Settings) -> Iterator[tuple[P
     frames = clip.expected_frames(settings.start, settings.duration)
     if streams is None and frames is not None and frames < MEASURED_FROM_FRAMES:
         streams = 1
-    with open_engine(model, replace(request, streams=streams)) as engine:
+    with open_engine(model, replace(request, streams=streams), store) as engine:
         yield make_plan(clip, model, engine, settings, output), engine
 
 
@@ -172,22 +178,25 @@ def convert_picture(source: Path, model: Model, settings: Settings) -> PictureRe
     Raises:
         UserError: something the caller can mend.
     """
-    with prepared_picture(source, model, settings) as (plan, engine):
+    with prepared_picture(source, model, settings, EngineStore()) as (plan, engine):
         return run_picture(plan, engine)
 
 
 @contextmanager
 def prepared_picture(
-    source: Path, model: Model, settings: Settings
+    source: Path, model: Model, settings: Settings, store: EngineStore | None = None
 ) -> Iterator[tuple[PicturePlan, Engine]]:
-    """Read a picture, decide what becomes of it, and make the engine ready. Nothing is written."""
+    """Read a picture, decide what becomes of it, and make the engine ready: one for any size.
+
+    Nothing is written but what `store` keeps.
+    """
     picture = read_picture(source)
     output = choose_output(
         source, model.name, settings, source.suffix.lower(), kinds=tuple(SUFFIXES)
     )
     size = working_size((picture.pixels.shape[0], picture.pixels.shape[1]), settings.max_size)
-    request = replace(engine_request(settings, engine_size(size, model)), streams=1)
-    with open_engine(model, request) as engine:
+    request = replace(engine_request(settings, size=None), streams=1)
+    with open_engine(model, request, store) as engine:
         plan = PicturePlan(source, picture, output, size, settings.strength, settings.compare)
         yield plan, engine
 
@@ -252,6 +261,6 @@ def translate_frames(
             number += 1
             pixels = next(incoming, None)
 
-    with open_engine(found, request) as engine:
+    with open_engine(found, request, EngineStore()) as engine:
         for translated in translate(numbered(), engine, engine.batch, strength):
             yield translated.pixels

@@ -8,10 +8,16 @@ from importlib.util import find_spec
 from engines.engine import BACKENDS, PRECISIONS, Engine, EngineRequest, check_size
 from engines.errors import UserError
 from engines.model_file import Model
+from engines.store import EngineStore
 
 
-def open_engine(model: Model, request: EngineRequest | None = None) -> Engine:
+def open_engine(
+    model: Model, request: EngineRequest | None = None, store: EngineStore | None = None
+) -> Engine:
     """Choose a backend for `model` and make it ready.
+
+    What takes time to build is taken from `store`, and verified and kept there the first time;
+    without a store it is built for this once.
 
     Raises UserError when the request cannot be met: a backend that is not installed, a device or
     precision that this machine lacks.
@@ -39,9 +45,9 @@ def open_engine(model: Model, request: EngineRequest | None = None) -> Engine:
         return TorchEngine(model, request, why)
     if find_spec("openvino") is None:
         raise UserError("The openvino backend is not installed", "pip install openvino")
-    from engines.openvino_engine import OpenVinoEngine
+    from engines.openvino_engine import open_openvino
 
-    return OpenVinoEngine(model, request, why)
+    return open_openvino(model, request, why, store)
 
 
 def _choose(request: EngineRequest) -> tuple[EngineRequest, str]:

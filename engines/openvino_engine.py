@@ -1,10 +1,10 @@
-"""Generators on CPUs (and Intel GPUs) by OpenVINO: the only file that imports it."""
+"""Generators on CPUs (and Intel GPUs) by OpenVINO."""
 
-import sys
+import json
+import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import cache
 from types import TracebackType
 from typing import Any, Self
 
@@ -15,13 +15,62 @@ from engines.engine import EngineRequest, check_call
 from engines.errors import UserError
 from engines.graph import GRAPH_VERSION, build_graph
 from engines.model_file import Model
+from engines.openvino_runtime import (
+    TYPES,
+    VERSION,
+    best_precision,
+    core,
+    find_device,
+    machine,
+    precision_of,
+    shared,
+)
+from engines.spec import Form
+from engines.store import Built, EngineStore
+from engines.verify import Parity, Run, check_parity, held_frames
 
-# OpenVINO's telemetry leaves files in the home folder and sends an event on import; None makes the
-# import of it fail, which OpenVINO takes as "not installed".
-sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
-import openvino  # noqa: E402
+VERIFY_SECONDS = 5.0
+"""An engine of its own for every clip must not take long to verify: so many, or one frame."""
 
-_PRECISIONS = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
+
+def open_openvino(
+    model: Model, request: EngineRequest, why: str, store: EngineStore | None = None
+) -> "OpenVinoEngine":
+    """Decide what `request` leaves open, and make the engine ready: from `store`, where it is there.
+
+    An engine that goes into the store is verified first. Without a store it is compiled as it is.
+
+    Raises:
+        UserError: there is no such device, it does not compute in that precision, or the picture
+            suffers from it.
+    """
+    decided = _decided(request)
+    device = decided.device
+    if request.streams is None:
+        decided, why = _with_streams(model, decided, why, store)
+    if store is None or "EXPORT_IMPORT" not in core().get_property(
+        device, "OPTIMIZATION_CAPABILITIES"
+    ):
+        return OpenVinoEngine(model, decided, why, _compile(model, decided))
+    key = _key(model, decided)
+    kept = store.get(key, lambda: _build(model, decided))
+    parity = Parity(kept.facts["psnr"], kept.facts["levels"])
+    if not parity.reaches(decided.precision):
+        if request.precision == "auto" and decided.precision != "fp32":
+            plain = replace(request, precision="fp32")
+            return open_openvino(
+                model, plain, f"{why}; {decided.precision} would harm the picture ({parity})", store
+            )
+        raise UserError(
+            f"In {decided.precision} the picture suffers ({parity})", "Use --precision fp32"
+        )
+    if kept.built_now:
+        why += f"; built now and {'kept' if kept.kept else 'not kept: the cache cannot be written'}"
+    try:
+        compiled = core().import_model(kept.content, device, _options(decided))
+    except RuntimeError:  # whole, and ours, and yet this OpenVINO does not take it
+        compiled = _compile(model, decided)
+    return OpenVinoEngine(model, decided, why, compiled)
 
 
 class OpenVinoEngine:
@@ -31,51 +80,32 @@ class OpenVinoEngine:
     in a frame's bytes.
     """
 
-    def __init__(self, model: Model, request: EngineRequest, why: str) -> None:
-        streams = request.streams
-        if streams is None:
-            streams, why_streams = 1, ""
-            if request.size is not None:
-                timings = measure_streams(model, request)
-                streams = timings.best
-                why_streams = f"; {timings}"
-            why += why_streams
+    def __init__(self, model: Model, request: EngineRequest, why: str, compiled: Any) -> None:
+        """`request` leaves nothing open; `compiled` is what OpenVINO made of it."""
+        streams = request.streams or 1
         self.spec = model.spec
         self.why = why
         self._request = request
-        self._compiled = compiled = _compile(model, request, streams)
-        precision = _precision_of(compiled)
+        self._compiled = compiled
         self._requests = [compiled.create_infer_request() for _ in range(streams)]
         self._closed = False
         self.crossings: Mapping[str, float] = {}
         # Two rounds a call: the second hides the uneven ends of the first.
         self.batch = 1 if streams == 1 else 2 * streams
-        core, device = _core(), compiled.get_property("EXECUTION_DEVICES")[0]
-        name = core.get_property(device, "FULL_DEVICE_NAME")
+        device = compiled.get_property("EXECUTION_DEVICES")[0]
+        precision = precision_of(compiled)
         self.identity: Mapping[str, str] = {
-            "backend": "openvino",
-            "runtime": f"openvino {openvino.__version__}",
-            "device": device,
-            "device_name": name,
-            "capabilities": " ".join(
-                sorted(core.get_property(device, "OPTIMIZATION_CAPABILITIES"))
-            ),
-            "instructions": _instructions(),
+            **_key(model, request),
+            **machine(device),
             "precision": precision,
             "threads": str(compiled.get_property("INFERENCE_NUM_THREADS"))
             if device == "CPU"
             else "",
-            "streams": str(streams),
             "batch": "1",
-            "form": request.form,
-            "pixels": request.pixels,
-            "size": "x".join(map(str, request.size)) if request.size else "any",
-            "graph": str(GRAPH_VERSION),
-            "model": model.sha256,
         }
         self.description = (
-            f"OpenVINO {openvino.__version__.split('-')[0]} on {name}, {precision}, "
-            f"{streams} stream{'s' if streams > 1 else ''}"
+            f"OpenVINO {VERSION} on {self.identity['device_name']}, "
+            f"{precision}, {streams} stream{'s' if streams > 1 else ''}"
         )
 
     def __call__(
@@ -102,8 +132,8 @@ class OpenVinoEngine:
                 if statistics is not None:
                     own = statistics[index : index + 1]
                     inputs.append(np.require(own, np.float32, requirements=["C", "W"]))
-                tensors = [openvino.Tensor(array, shared_memory=True) for array in inputs]
-                output = openvino.Tensor(result[index : index + 1], shared_memory=True)
+                tensors = [shared(array) for array in inputs]
+                output = shared(result[index : index + 1])
                 for number, tensor in enumerate(tensors):
                     request.set_input_tensor(number, tensor)
                 request.set_output_tensor(0, output)
@@ -140,6 +170,15 @@ class StreamTimings:
         least = min(self.seconds.values())
         return min(count for count, taken in self.seconds.items() if taken <= 1.05 * least)
 
+    def to_json(self) -> bytes:
+        """As the store keeps it; `from_json` reads it back."""
+        return json.dumps(dict(self.seconds)).encode()
+
+    @classmethod
+    def from_json(cls, text: bytes) -> "StreamTimings":
+        """Read what `to_json` wrote."""
+        return cls({int(count): float(taken) for count, taken in json.loads(text).items()})
+
     def __str__(self) -> str:
         return ", ".join(
             f"{taken:.3f} s a frame with {count} stream{'s' if count > 1 else ''}"
@@ -158,20 +197,22 @@ def measure_streams(
     """
     if request.size is None:
         raise ValueError("streams are measured at a fixed size")
-    probe = _compile(model, request, 1)
-    threads = int(probe.get_property("INFERENCE_NUM_THREADS"))
-    del probe
+    height, width = request.size
+    request = _decided(request)
+    alone = OpenVinoEngine(model, request, "", _compile(model, replace(request, streams=1)))
+    threads = int(alone.identity["threads"] or 4)
     generator = np.random.default_rng(0)
-    noise = generator.integers(0, 256, (1, *request.size, 3), np.uint8)
+    noise = generator.integers(0, 256, (1, height, width, 3), np.uint8)
     frames = noise if request.pixels == "uint8" else (noise / 255).astype(np.float32)
     given = model.typical_statistics() if request.form == "statistics" else None
     if request.form == "statistics" and given is None:
         given = np.stack([np.ones(model.spec.statistics_channels)] * 2)[None].astype(np.float32)
     engines = {
-        count: OpenVinoEngine(model, replace(request, streams=count), "")
-        for count in (1, 2, 4)
-        if count <= max(1, threads)
+        count: open_openvino(model, replace(request, streams=count), "")
+        for count in (2, 4)
+        if count <= threads
     }
+    engines = {1: alone, **engines}
     best = dict.fromkeys(engines, float("inf"))
     begin = time.perf_counter()
     for round_number in range(6):
@@ -187,47 +228,92 @@ def measure_streams(
     return StreamTimings(best)
 
 
-@cache
-def _core() -> openvino.Core:
-    """One for the process: each would load its own plugins."""
-    return openvino.Core()
-
-
-def _compile(model: Model, request: EngineRequest, streams: int) -> Any:
-    device = "CPU" if request.device == "auto" else request.device.upper()
-    core = _core()
-    if device.split(".")[0] not in {name.split(".")[0] for name in core.available_devices}:
-        raise UserError(
-            f"OpenVINO finds no device {request.device!r}",
-            f"Choose one of: {', '.join(name.lower() for name in core.available_devices)}",
-        )
-    options: dict[str, Any] = {"NUM_STREAMS": str(streams)}
-    if device == "CPU" and request.threads is not None:
-        options["INFERENCE_NUM_THREADS"] = request.threads
-    # Deep pixels have more bits than bf16 keeps, so "auto" means fp32 for them.
-    precision: str = request.precision
+def _decided(request: EngineRequest) -> EngineRequest:
+    """The request with its device and precision named."""
+    device = find_device(request.device)
+    precision = request.precision
     if precision == "auto":
-        can = "BF16" in core.get_property(device, "OPTIMIZATION_CAPABILITIES")
-        precision = "bf16" if can and request.pixels == "uint8" else "fp32"
-    options["INFERENCE_PRECISION_HINT"] = _PRECISIONS[precision]
+        precision = best_precision(device, request.pixels)
+    return replace(request, device=device, precision=precision)
+
+
+def _with_streams(
+    model: Model, request: EngineRequest, why: str, store: EngineStore | None
+) -> tuple[EngineRequest, str]:
+    """The request with a number of streams, measured once for a fixed size."""
+    if request.size is None:
+        return replace(request, streams=1), why
+    if store is None:
+        timings = measure_streams(model, request)
+    else:
+        key = _key(model, request) | {"what": "stream timings"}
+        measured = store.get(key, lambda: Built(measure_streams(model, request).to_json()))
+        timings = StreamTimings.from_json(measured.content)
+    return replace(request, streams=timings.best), f"{why}; {timings}"
+
+
+def _build(model: Model, request: EngineRequest) -> Built:
+    """Compile, verify, and give what the store keeps: nothing of an engine that harms the picture."""
+    compiled = _compile(model, request)
+    content: bytes = compiled.export_model().getvalue()
+    compiled = core().import_model(content, request.device, _options(request))
+    parity = check_parity(
+        OpenVinoEngine(model, request, "", compiled),
+        request.form,
+        fp32_reference(model, request.size),
+        held_frames(model.spec, request.size),
+        request.pixels,
+        VERIFY_SECONDS,
+    )
+    good = parity.reaches(request.precision)
+    facts = {"model": model.name, "psnr": parity.psnr, "levels": parity.levels}
+    return Built(content if good else b"", facts)
+
+
+def fp32_reference(model: Model, size: tuple[int, int] | None) -> Callable[[Form], Run]:
+    """What every engine is held to: this graph, by form, in fp32."""
+
+    def run(form: Form) -> Run:
+        request = EngineRequest("openvino", "cpu", "fp32", streams=1, form=form, size=size)
+        return open_openvino(model, request, "the reference")
+
+    return run
+
+
+def _key(model: Model, request: EngineRequest) -> dict[str, str]:
+    """All that decides what a compiled network is, before it is compiled."""
+    return {
+        "backend": "openvino",
+        **machine(request.device),
+        "precision": request.precision,
+        "threads": str(request.threads or f"all of {os.cpu_count()}"),
+        "streams": str(request.streams or 1),
+        "form": request.form,
+        "pixels": request.pixels,
+        "size": "x".join(map(str, request.size)) if request.size else "any",
+        "graph": str(GRAPH_VERSION),
+        "model": model.sha256,
+    }
+
+
+def _compile(model: Model, request: EngineRequest) -> Any:
     proto = build_graph(model, request.form, request.pixels, request.size, batch=1)
-    compiled = core.compile_model(core.read_model(proto.SerializeToString()), device, options)
-    if request.precision not in ("auto", _precision_of(compiled)):
+    network = core().read_model(proto.SerializeToString())
+    compiled = core().compile_model(network, request.device, _options(request))
+    used = precision_of(compiled)
+    if request.precision != used:
         raise UserError(
-            f"This {device} does not compute in {request.precision}, it would take "
-            f"{_precision_of(compiled)}",
+            f"This {request.device} does not compute in {request.precision}, it would take {used}",
             "Ask for --precision auto or fp32",
         )
     return compiled
 
 
-def _precision_of(compiled: Any) -> str:
-    """What the device really computes in: hints that it cannot follow are silently ignored."""
-    used: str = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
-    return {theirs: ours for ours, theirs in _PRECISIONS.items()}.get(used, used)
-
-
-def _instructions() -> str:
-    """The instruction sets beyond its baseline that NumPy finds: OpenVINO's kernels go by them."""
-    found = np.show_config(mode="dicts")
-    return " ".join(found["SIMD Extensions"].get("found", [])) if found else ""
+def _options(request: EngineRequest) -> dict[str, Any]:
+    options: dict[str, Any] = {
+        "NUM_STREAMS": str(request.streams or 1),
+        "INFERENCE_PRECISION_HINT": TYPES[request.precision],
+    }
+    if request.device == "CPU" and request.threads is not None:
+        options["INFERENCE_NUM_THREADS"] = request.threads
+    return options

@@ -166,16 +166,19 @@ def convert_one(
         UserError: something the user can mend.
         typer.Exit: the user stopped it.
     """
+    from cgvideo.cli.wording import building_line
     from cgvideo.codec.images import is_picture
     from cgvideo.convert import prepared, prepared_picture, remember_choices, run_picture
     from cgvideo.estimate import estimate
     from cgvideo.pipeline import Stopped, run
+    from engines.store import EngineStore
 
     interruption.rendering = False
+    store = EngineStore(on_build=lambda key: display.note(building_line(key, model)))
     if source.is_dir():
         raise UserError(f"{source} is a folder", "Name the files in it")
     if is_picture(source):
-        with prepared_picture(source, model, settings) as (picture_plan, engine):
+        with prepared_picture(source, model, settings, store) as (picture_plan, engine):
             if dry_run:
                 display.explain_picture(picture_plan, engine, model)
                 return
@@ -183,7 +186,7 @@ def convert_one(
             display.picture_done(source, run_picture(picture_plan, engine))
         return
     display.preparing(source)
-    with prepared(source, model, settings) as (plan, engine):
+    with prepared(source, model, settings, store) as (plan, engine):
         display.explain(plan, engine, model, estimate(plan, engine))
         if dry_run:
             return

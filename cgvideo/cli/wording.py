@@ -1,6 +1,7 @@
 """The lines that tell a user what is decided, how it goes on, and how it ended."""
 
 import time
+from collections.abc import Mapping
 from fractions import Fraction
 
 from cgvideo.convert import PicturePlan
@@ -38,6 +39,19 @@ class Speed:
     def seconds_left(self, total: int | None, done: int) -> float | None:
         speed = self.frames_per_second
         return max(0, total - done) / speed if total and speed else None
+
+
+def building_line(key: Mapping[str, str], model: Model) -> str:
+    """What the engine store builds at this moment, and that it does so once."""
+    if key.get("what") == "stream timings":
+        return (
+            f"measuring how many frames at once suit {model.name} here (kept for the next time) …"
+        )
+    size = " by ".join(reversed(key["size"].split("x"))) if "x" in key["size"] else "any size"
+    return (
+        f"building {model.name} for {key['backend']} in {key['precision']}, {size}, and verifying it"
+        " (kept for the next time) …"
+    )
 
 
 def explanation(plan: Plan, engine: Engine, model: Model, cost: Estimate) -> list[str]:

@@ -23,6 +23,7 @@ main()
 
 
 def test_a_conversion_opens_no_socket_and_leaves_nothing_in_the_home_folder(tmp_path: Path) -> None:
+    """The engine store is in the home folder unless CGVIDEO_CACHE says another; here it does."""
     home, work = tmp_path / "home", tmp_path / "work"
     home.mkdir()
     work.mkdir()

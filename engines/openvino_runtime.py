@@ -1,0 +1,78 @@
+"""OpenVINO without its telemetry: the only file that imports it."""
+
+import sys
+from functools import cache
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engines.errors import UserError
+from engines.spec import Pixels
+
+# OpenVINO's telemetry leaves files in the home folder and sends an event on import; None makes the
+# import of it fail, which OpenVINO takes as "not installed".
+sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+import openvino  # noqa: E402
+
+VERSION: str = openvino.__version__.split("-")[0]
+
+TYPES = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
+"""Our names of precisions, and OpenVINO's."""
+
+
+@cache
+def core() -> Any:
+    """One for the process: each would load its own plugins."""
+    return openvino.Core()
+
+
+def find_device(asked: str) -> str:
+    """OpenVINO's name of the device that was asked for; raises UserError where there is none."""
+    device = "CPU" if asked == "auto" else asked.upper()
+    found = core().available_devices
+    if device.split(".")[0] not in {name.split(".")[0] for name in found}:
+        raise UserError(
+            f"OpenVINO finds no device {asked!r}",
+            f"Choose one of: {', '.join(name.lower() for name in found)}",
+        )
+    return device
+
+
+def capabilities(device: str) -> list[str]:
+    """What a device says it can: "BF16", "INT8", "EXPORT_IMPORT" and so on."""
+    return sorted(core().get_property(device, "OPTIMIZATION_CAPABILITIES"))
+
+
+def best_precision(device: str, pixels: Pixels) -> Literal["bf16", "fp32"]:
+    """What "auto" means. Deep pixels have more bits than bf16 keeps, so it is fp32 for them."""
+    can = "BF16" in capabilities(device)
+    return "bf16" if can and pixels == "uint8" else "fp32"
+
+
+def precision_of(compiled: Any) -> str:
+    """What a device really computes in: hints that it cannot follow are silently ignored."""
+    used: str = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
+    return {theirs: ours for ours, theirs in TYPES.items()}.get(used, used)
+
+
+def shared(array: NDArray[Any]) -> Any:
+    """An array as OpenVINO takes it, without a copy; it must be contiguous and writeable."""
+    return openvino.Tensor(array, shared_memory=True)
+
+
+def machine(device: str) -> dict[str, str]:
+    """What of the machine decides the bytes of a result."""
+    return {
+        "runtime": f"openvino {openvino.__version__}",
+        "device": device,
+        "device_name": core().get_property(device, "FULL_DEVICE_NAME"),
+        "capabilities": " ".join(capabilities(device)),
+        "instructions": _instructions(),
+    }
+
+
+def _instructions() -> str:
+    """The instruction sets beyond its baseline that NumPy finds: OpenVINO's kernels go by them."""
+    found = np.show_config(mode="dicts")
+    return " ".join(found["SIMD Extensions"].get("found", [])) if found else ""
