@@ -1,13 +1,16 @@
 """OpenVINO without its telemetry: the only file that imports it."""
 
 import sys
+from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engines.errors import UserError
+from engines.profile import Profile
 from engines.spec import Pixels
 
 # OpenVINO's telemetry leaves files in the home folder and sends an event on import; None makes the
@@ -76,3 +79,33 @@ def _instructions() -> str:
     """The instruction sets beyond its baseline that NumPy finds: OpenVINO's kernels go by them."""
     found = np.show_config(mode="dicts")
     return " ".join(found["SIMD Extensions"].get("found", [])) if found else ""
+
+
+def save_ir(graph: bytes, path: Path, profile: Profile | None, halves: bool) -> None:
+    """Write an ONNX graph as OpenVINO's own two files, `path` (.xml) and its .bin.
+
+    A profile bounds height and width; `halves` keeps the weights in fp16.
+    """
+    network = core().read_model(graph)
+    if profile and not profile.fixed:
+        sides = zip(profile.least, profile.most, strict=True)
+        height, width = (openvino.Dimension(least, most) for least, most in sides)
+        for tensor in network.inputs:
+            if tensor.any_name == "frames":
+                count = tensor.partial_shape[0]
+                bounds = openvino.PartialShape([count, height, width, openvino.Dimension(3)])
+                network.reshape({"frames": bounds})
+    openvino.save_model(network, str(path), compress_to_fp16=halves)
+
+
+def run_file(path: Path) -> Callable[[NDArray[Any], NDArray[np.float32] | None], NDArray[Any]]:
+    """Load an .onnx or .xml on the CPU in fp32: frames and statistics in, its one output out."""
+    options = {"INFERENCE_PRECISION_HINT": "f32", "NUM_STREAMS": "1"}
+    compiled = core().compile_model(core().read_model(str(path)), "CPU", options)
+
+    def run(frames: NDArray[Any], statistics: NDArray[np.float32] | None = None) -> NDArray[Any]:
+        given = [frames] if statistics is None else [frames, statistics]
+        result: NDArray[Any] = compiled(given)[0]
+        return result.copy()
+
+    return run

@@ -1,6 +1,6 @@
-"""Generators by PyTorch, eagerly: the reference on a CPU, the plain way on an NVIDIA GPU."""
+"""Generators by PyTorch: the reference on a CPU, fast on an NVIDIA GPU."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from types import TracebackType
 from typing import Any, Self
 
@@ -8,13 +8,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from engines.crossing import ArraySpec
 from engines.engine import EngineRequest, check_call
 from engines.errors import UserError
 from engines.graph import GRAPH_VERSION
 from engines.model_file import Model
 from engines.network import Generator
+from engines.torch_cuda import CudaFrames, repeatable
 
 _TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+GPU_BATCH = 8  # frames in a call: the ring fills and empties once
 
 
 def cuda_works() -> bool:
@@ -23,12 +27,16 @@ def cuda_works() -> bool:
 
 
 class TorchEngine:
-    """An `Engine` on PyTorch: fp32 and contiguous on a CPU, fp16 and channels last on a GPU.
+    """An `Engine` on PyTorch.
 
-    Frames run one by one, so that the batch has no part in a frame's bytes.
+    On a CPU fp32, eagerly, in `layout`: "contiguous" or "channels_last". On a GPU fp16 and channels
+    last: compiled and captured for a fixed size, with crossings and work overlapping, eagerly for
+    any. Frames run one by one, so that the batch has no part in a frame's bytes.
     """
 
-    def __init__(self, model: Model, request: EngineRequest, why: str) -> None:
+    def __init__(
+        self, model: Model, request: EngineRequest, why: str, layout: str = "contiguous"
+    ) -> None:
         name = "cpu" if request.device == "auto" else request.device.lower()
         if name != "cpu" and not (name.startswith("cuda") and cuda_works()):
             raise UserError(f"PyTorch cannot use the device {request.device!r}", "Use --device cpu")
@@ -45,24 +53,31 @@ class TorchEngine:
         if request.threads is not None:
             torch.set_num_threads(request.threads)
         self._type = _TYPES[precision]
-        self._layout = torch.channels_last if on_gpu else torch.contiguous_format
+        self._exact = precision == "fp32"
+        channels_last = on_gpu or layout == "channels_last"
+        self._layout = torch.channels_last if channels_last else torch.contiguous_format
         network = Generator.of(model).eval().requires_grad_(False).to(self._device, self._type)
         # PyTorch's stubs lack the form of `to` that changes the layout alone.
         network.to(memory_format=self._layout)  # type: ignore[call-overload]
         self._network: Generator | None = network
         self._request = request
         self.spec = model.spec
-        self.batch = 1
-        self.crossings: Mapping[str, float] = {}
+        self._ready: CudaFrames | None = None
+        how = "eager"
+        if on_gpu and request.size is not None:
+            self._ready = self._made_ready(request.size)
+            how = self._ready.how
+        # A call of several frames lets them overlap; without lanes there is nothing to overlap.
+        self.batch = GPU_BATCH if self._ready else 1
         self.why = why
         where = torch.cuda.get_device_name(self._device) if on_gpu else "CPU"
-        self.description = f"PyTorch {torch.__version__} on {where}, {precision}"
+        self.description = f"PyTorch {torch.__version__} on {where}, {precision}, {how}"
         self.identity: Mapping[str, str] = {
             "backend": "torch",
             "runtime": f"torch {torch.__version__}",
             "device": name,
             "device_name": where,
-            "capabilities": torch.backends.cpu.get_cpu_capability(),
+            "capabilities": _capabilities(self._device),
             "precision": precision,
             "threads": "" if on_gpu else str(torch.get_num_threads()),
             "streams": "1",
@@ -70,9 +85,16 @@ class TorchEngine:
             "form": request.form,
             "pixels": request.pixels,
             "size": "x".join(map(str, request.size)) if request.size else "any",
+            "layout": "channels_last" if channels_last else "contiguous",
+            "how": how,
             "graph": str(GRAPH_VERSION),
             "model": model.sha256,
         }
+
+    @property
+    def crossings(self) -> Mapping[str, float]:
+        """See `engines.engine.Engine`."""
+        return self._ready.seconds if self._ready else {}
 
     def __call__(
         self, frames: NDArray[Any], statistics: NDArray[np.float32] | None = None
@@ -81,20 +103,26 @@ class TorchEngine:
         if self._network is None:
             raise RuntimeError("this engine is closed")
         check_call(self.spec, self._request, frames, statistics)
-        results = []
-        with torch.inference_mode():
-            for index in range(len(frames)):
-                given = None
-                if statistics is not None:
-                    own = np.array(statistics[index % len(statistics)][None], np.float32)
-                    given = torch.from_numpy(own).to(self._device)
-                frame = torch.from_numpy(np.array(frames[index : index + 1])).to(self._device)
-                results.append(self._run(self._network, frame, given).cpu().numpy())
-        return np.concatenate(results)
+        measures = self._request.form == "measure"
+        shape = (len(frames), 2, self.spec.statistics_channels) if measures else frames.shape
+        results = np.empty(shape, np.float32 if measures else frames.dtype)
+        given = _one_by_one(frames, statistics)
+        with torch.inference_mode(), repeatable(self._exact):
+            run = self._ready(given) if self._ready else self._eagerly(given)
+            for index, result in enumerate(run):
+                results[index] = result[0]
+        return results
 
-    def _run(
-        self, network: Generator, frame: torch.Tensor, given: torch.Tensor | None
-    ) -> torch.Tensor:
+    def _eagerly(self, frames: Iterator[list[NDArray[Any]]]) -> Iterator[NDArray[Any]]:
+        """Frame after frame, nothing overlapping: on a CPU, and for pictures, which come once."""
+        for arrays in frames:
+            tensors = [torch.from_numpy(np.array(array)).to(self._device) for array in arrays]
+            yield self._run(*tensors).cpu().numpy()
+
+    def _run(self, frame: torch.Tensor, given: torch.Tensor | None = None) -> torch.Tensor:
+        """One frame `[1, H, W, 3]`, on the device, pixels to pixels (or to statistics)."""
+        network = self._network
+        assert network is not None
         most = 255 if self._request.pixels == "uint8" else 1
         values = frame.permute(0, 3, 1, 2).to(torch.float32) * (2 / most) - 1
         values = values.to(self._type).contiguous(memory_format=self._layout)
@@ -106,6 +134,18 @@ class TorchEngine:
         values = values.clamp(0, most).permute(0, 2, 3, 1).contiguous()
         return values.to(frame.dtype)
 
+    def _made_ready(self, size: tuple[int, int]) -> CudaFrames:
+        channels = self.spec.statistics_channels
+        frame = ArraySpec((1, *size, 3), self._request.pixels)
+        packed = ArraySpec((1, 2, channels), "float32")
+        return CudaFrames(
+            self._device,
+            self._run,
+            [frame, packed] if self._request.form == "statistics" else [frame],
+            packed if self._request.form == "measure" else frame,
+            exact=self._exact,
+        )
+
     def __enter__(self) -> Self:
         return self
 
@@ -115,4 +155,21 @@ class TorchEngine:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._network = None
+        self._network = self._ready = None
+
+
+def _one_by_one(
+    frames: NDArray[Any], statistics: NDArray[np.float32] | None
+) -> Iterator[list[NDArray[Any]]]:
+    for index in range(len(frames)):
+        given = [frames[index : index + 1]]
+        if statistics is not None:
+            given.append(statistics[index % len(statistics)][None])
+        yield given
+
+
+def _capabilities(device: torch.device) -> str:
+    if device.type == "cpu":
+        return torch.backends.cpu.get_cpu_capability()
+    major, minor = torch.cuda.get_device_capability(device)
+    return f"sm{major}{minor}"

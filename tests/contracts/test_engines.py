@@ -1,22 +1,42 @@
 """What every backend promises, checked on each that is installed."""
 
 import threading
+from dataclasses import dataclass
 from importlib.util import find_spec
+from typing import Any
 
 import numpy as np
 import pytest
+from cuda import require_cuda
 
 from engines.backends import open_engine
 from engines.engine import EngineRequest
 from engines.errors import UserError
 from engines.library import find_model
+from engines.verify import Parity, held_frames
 
-BACKENDS = [
-    pytest.param(
-        name,
-        marks=pytest.mark.skipif(find_spec(name) is None, reason=f"{name} is not installed"),
-    )
-    for name in ("openvino", "torch")
+
+@dataclass(frozen=True)
+class Kind:
+    """A backend on a device, as the suite asks for it."""
+
+    backend: Any
+    device: str = "cpu"
+
+    def request(self, **wanted: Any) -> EngineRequest:
+        return EngineRequest(self.backend, self.device, **{"streams": 1, **wanted})
+
+
+def _kind(kind: Kind, *marks: Any) -> Any:
+    missing = find_spec(kind.backend) is None
+    skipped = pytest.mark.skipif(missing, reason=f"{kind.backend} is not installed")
+    return pytest.param(kind, marks=[skipped, *marks], id=f"{kind.backend}-{kind.device}")
+
+
+KINDS = [
+    _kind(Kind("openvino")),
+    _kind(Kind("torch")),
+    _kind(Kind("torch", "cuda"), pytest.mark.gpu),
 ]
 
 
@@ -25,14 +45,16 @@ def model():
     return find_model("summer2winter")
 
 
-@pytest.fixture(scope="module", params=BACKENDS)
-def backend(request):
+@pytest.fixture(scope="module", params=KINDS)
+def kind(request):
+    if request.param.device == "cuda":
+        require_cuda()
     return request.param
 
 
 @pytest.fixture(scope="module")
-def engine(model, backend):
-    with open_engine(model, EngineRequest(backend, streams=2)) as engine:
+def engine(model, kind):
+    with open_engine(model, kind.request(streams=2)) as engine:
         yield engine
 
 
@@ -104,12 +126,12 @@ def test_wrong_calls_are_refused_and_it_works_on(engine, frames):
     assert engine(_noise(1, 32, 32)).shape == (1, 32, 32, 3)
 
 
-def test_statistics_only_where_they_belong(model, backend, engine):
+def test_statistics_only_where_they_belong(model, kind, engine):
     frames = _noise(2, 32, 32)
     given = model.typical_statistics()
     with pytest.raises(ValueError, match="statistics"):
         engine(frames, given)
-    with open_engine(model, EngineRequest(backend, streams=1, form="statistics")) as other:
+    with open_engine(model, kind.request(form="statistics")) as other:
         assert other(frames, given).shape == frames.shape
         with pytest.raises(ValueError, match="statistics"):
             other(frames)
@@ -117,38 +139,90 @@ def test_statistics_only_where_they_belong(model, backend, engine):
             other(frames, given[:, :, :-1])
 
 
-def test_a_fixed_size_takes_no_other(model, backend):
-    with open_engine(model, EngineRequest(backend, streams=1, size=(32, 48))) as engine:
+def test_a_fixed_size_takes_no_other(model, kind):
+    with open_engine(model, kind.request(size=(32, 48))) as engine:
         engine(_noise(2, 32, 48))
         with pytest.raises(ValueError, match="is for"):
             engine(_noise(1, 48, 32))
 
 
-def test_deep_pixels(model, backend, engine):
+def test_a_fixed_size_gives_frames_that_depend_on_nothing_else(model, kind):
+    frames = _noise(9, 32, 48)
+    with open_engine(model, kind.request(size=(32, 48))) as engine:
+        together = engine(frames)
+        np.testing.assert_array_equal(engine(frames), together)
+        for index in (0, 8):
+            np.testing.assert_array_equal(together[index], engine(frames[index : index + 1])[0])
+
+
+@pytest.mark.parametrize("pixels", ["uint8", "float32"])
+@pytest.mark.parametrize("size", [None, (32, 48)], ids=["any size", "one size"])
+def test_three_forms_of_one_picture(model, kind, pixels, size):
+    frames = _noise(2, 32, 48)
+    if pixels == "float32":
+        frames = (frames / 255).astype(np.float32)
+    wanted = {"pixels": pixels, "size": size}
+    with open_engine(model, kind.request(form="measure", **wanted)) as measuring:
+        measured = measuring(frames)
+    assert measured.dtype == np.float32
+    assert measured.shape == (2, 2, model.spec.statistics_channels)
+    with open_engine(model, kind.request(form="statistics", **wanted)) as given:
+        translated = given(frames, measured)
+        alone = given(frames[1:], measured[1:])
+    with open_engine(model, kind.request(**wanted)) as whole:
+        expected = whole(frames)
+        precision = whole.identity["precision"]
+    assert translated.dtype == frames.dtype
+    np.testing.assert_array_equal(translated[1:], alone)
+    apart = (translated.astype(np.float64) - expected) * (255 if pixels == "float32" else 1)
+    assert np.sqrt(np.mean(apart**2)) < (0.3 if precision == "fp32" else 2)
+
+
+def test_deep_pixels(model, kind, engine):
+    """More than 8 bits go in, come through, and come out."""
     frames = _noise(1, 32, 32)
-    with open_engine(model, EngineRequest(backend, streams=1, pixels="float32")) as deep:
-        result = deep((frames / 255).astype(np.float32))
+    deep_frames = (frames / 255).astype(np.float32)
+    with open_engine(model, kind.request(pixels="float32")) as deep:
+        result = deep(deep_frames)
+        deep_frames[:, ::2] *= 1 - 1 / 1024  # a quarter of an 8-bit level at most
+        between = deep(deep_frames)
     assert result.dtype == np.float32
     assert 0 <= result.min() <= result.max() <= 1
+    assert len(np.unique(result)) > 1000
+    assert (between != result).mean() > 0.8
     apart = result * 255 - engine(frames)
     assert np.sqrt(np.mean(apart**2)) < 3  # the other engine may be in half precision
 
 
-def test_closed_is_closed(model, backend):
-    with open_engine(model, EngineRequest(backend, streams=1)) as engine:
+def test_parity(model, kind):
+    """What its precision promises, against another runtime's fp32."""
+    other = Kind("torch" if kind.backend == "openvino" else "openvino")
+    if find_spec(other.backend) is None:
+        pytest.skip(f"{other.backend} is not installed")
+    frames = np.concatenate(list(held_frames(model.spec))[::5])
+    with open_engine(model, other.request(precision="fp32")) as reference:
+        expected = reference(frames)
+    for precision in ("auto", "fp32"):
+        with open_engine(model, kind.request(precision=precision)) as engine:
+            parity = Parity.between(engine(frames), expected)
+            assert parity.reaches(engine.identity["precision"]), parity
+
+
+def test_closed_is_closed(model, kind):
+    with open_engine(model, kind.request()) as engine:
         pass
     with pytest.raises(RuntimeError, match="closed"):
         engine(_noise(1, 32, 32))
 
 
-def test_it_says_what_it_is(engine, model, backend):
+def test_it_says_what_it_is(engine, model, kind):
     assert engine.spec == model.spec
     assert engine.batch >= 1
     assert engine.description
     assert engine.why == "as asked"
     wanted = {"backend", "runtime", "device", "precision", "threads", "streams", "form", "model"}
     assert wanted <= engine.identity.keys()
-    assert engine.identity["backend"] == backend
+    assert engine.identity["backend"] == kind.backend
     assert engine.identity["model"] == model.sha256
 
 
