@@ -80,9 +80,9 @@ def export(
         )
     fixed = request.profile.fixed if request.profile else None
     report("building the graph")
-    graph = build_graph(
-        model, request.form, size=fixed, batch=request.batch, precision=request.precision
-    )
+    # OpenVINO's own files keep weights in halves around a network that computes as it likes.
+    precision = request.precision if request.target == "onnx" else "fp32"
+    graph = build_graph(model, request.form, size=fixed, batch=request.batch, precision=precision)
     try:
         with tempfile.TemporaryDirectory(prefix=".cgvideo-", dir=path.parent) as folder:
             report("writing it")

@@ -1,0 +1,83 @@
+"""`cgvideo export` and `cgvideo engines`, as a user types them."""
+
+import json
+from pathlib import Path
+
+import pytest
+from commandline import SMALL, Cli, assert_one_line
+
+
+def test_export_writes_the_file_and_its_sidecar(cli: Cli, tmp_path: Path) -> None:
+    result = cli("export", "summer2winter", "--target", "onnx", "--size", "94x64")
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / "summer2winter.onnx").stat().st_size > 4_000_000
+    assert json.loads((tmp_path / "summer2winter.onnx.json").read_text())["form"] == "self"
+    assert "dB" in result.stdout
+    assert "checking" in result.stderr
+    again = cli("export", "summer2winter", "--target", "onnx", "--size", "94x64")
+    assert_one_line(again, "exists already", "--overwrite")
+
+
+def test_export_for_programs(cli: Cli, tmp_path: Path) -> None:
+    result = cli("export", "summer2winter", "-t", "openvino", "-o", tmp_path, "--json")
+    assert result.returncode == 0, result.stderr
+    events = [json.loads(line) for line in result.stdout.splitlines()]
+    assert events[-1]["event"] == "done"
+    assert [Path(file).name for file in events[-1]["files"]] == [
+        "summer2winter.xml",
+        "summer2winter.bin",
+    ]
+    assert events[-1]["psnr"] >= 55
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("summer2winter", "-t", "abacus"), ("abacus", "Known: onnx")),
+        (("summer2winter", "-t", "onnx", "--form", "free"), ("Known: self",)),
+        (("summer2winter", "-t", "onnx", "--precision", "bf16"), ("Known: fp32, fp16",)),
+        (("summer2winter", "-t", "onnx", "--size", "huge"), ("huge", "1080p")),
+        (("summer2winter", "-t", "onnx", "--batch", "0"), ("holds no frame",)),
+        (("summer2winter", "-t", "onnx", "-o", "x.xml"), (".onnx",)),
+        (("summer2winter", "-t", "onnx", "-o", "no/x.onnx"), ("does not exist",)),
+        (("sumer2winter", "-t", "onnx"), ("Did you mean summer2winter",)),
+    ],
+)
+def test_export_says_what_is_wrong(cli: Cli, arguments, words) -> None:
+    assert_one_line(cli("export", *arguments), *words)
+
+
+def test_convert_builds_once_and_the_store_lists_it(
+    cli: Cli, clip: Path, tmp_path: Path, environment: dict[str, str]
+) -> None:
+    environment["CGVIDEO_CACHE"] = str(tmp_path / "cache")
+    assert "0 engines" in cli("engines", "list").stdout
+    first = cli("convert", clip, *SMALL)
+    assert "building summer2winter for openvino in fp32" in first.stderr
+    (content,) = (tmp_path / "cache").rglob("content")
+    second = cli("convert", clip, *SMALL, "--overwrite")
+    assert second.returncode == 0
+    assert "building" not in second.stderr
+    listed = cli("engines").stdout
+    for word in ("summer2winter", "self", "fp32", "1 engines"):
+        assert word in listed
+    (entry,) = map(json.loads, cli("engines", "list", "--json").stdout.splitlines())
+    assert entry["facts"]["psnr"] >= 55
+
+    content.write_bytes(content.read_bytes()[:1000])
+    third = cli("convert", clip, *SMALL, "--overwrite")
+    assert third.returncode == 0
+    assert "building" in third.stderr
+
+    assert "freed" in cli("engines", "clear").stdout
+    assert not list((tmp_path / "cache").rglob("content"))
+
+
+def test_a_cache_that_cannot_be_written_does_not_stop_a_conversion(
+    cli: Cli, clip: Path, tmp_path: Path, environment: dict[str, str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    environment["CGVIDEO_CACHE"] = str(tmp_path / "file")
+    result = cli("convert", clip, *SMALL)
+    assert result.returncode == 0, result.stderr
+    assert "not kept" in result.stderr
