@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from engines.spec import Form, GeneratorSpec, Pixels
 
 Backend = Literal["auto", "openvino", "torch"]
-Precision = Literal["auto", "fp32", "bf16", "fp16"]
+Precision = Literal["auto", "fp32", "bf16", "fp16", "int8"]
 
 BACKENDS: tuple[Backend, ...] = get_args(Backend)
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)

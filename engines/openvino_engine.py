@@ -14,13 +14,16 @@ from numpy.typing import NDArray
 from engines.engine import EngineRequest, check_call
 from engines.errors import UserError
 from engines.graph import GRAPH_VERSION, build_graph
+from engines.int8 import measure_ranges, quantised
 from engines.model_file import Model
 from engines.openvino_runtime import (
     TYPES,
     VERSION,
     best_precision,
+    capabilities,
     core,
     find_device,
+    load_outputs,
     machine,
     precision_of,
     shared,
@@ -48,9 +51,7 @@ def open_openvino(
     device = decided.device
     if request.streams is None:
         decided, why = _with_streams(model, decided, why, store)
-    if store is None or "EXPORT_IMPORT" not in core().get_property(
-        device, "OPTIMIZATION_CAPABILITIES"
-    ):
+    if store is None or "EXPORT_IMPORT" not in capabilities(device):
         return OpenVinoEngine(model, decided, why, _compile(model, decided))
     key = _key(model, decided)
     kept = store.get(key, lambda: _build(model, decided))
@@ -93,7 +94,7 @@ class OpenVinoEngine:
         # Two rounds a call: the second hides the uneven ends of the first.
         self.batch = 1 if streams == 1 else 2 * streams
         device = compiled.get_property("EXECUTION_DEVICES")[0]
-        precision = precision_of(compiled)
+        precision = "int8" if request.precision == "int8" else precision_of(compiled)
         self.identity: Mapping[str, str] = {
             **_key(model, request),
             **machine(device),
@@ -234,6 +235,8 @@ def _decided(request: EngineRequest) -> EngineRequest:
     precision = request.precision
     if precision == "auto":
         precision = best_precision(device, request.pixels)
+    if precision == "int8" and "INT8" not in capabilities(device):
+        raise UserError(f"This {device} does not compute in int8", "Use --precision auto")
     return replace(request, device=device, precision=precision)
 
 
@@ -297,11 +300,14 @@ def _key(model: Model, request: EngineRequest) -> dict[str, str]:
 
 
 def _compile(model: Model, request: EngineRequest) -> Any:
-    proto = build_graph(model, request.form, request.pixels, request.size, batch=1)
-    network = core().read_model(proto.SerializeToString())
+    graph = build_graph(model, request.form, request.pixels, request.size, batch=1)
+    if request.precision == "int8":
+        plain = build_graph(model, batch=1)
+        graph = quantised(graph, measure_ranges(plain, load_outputs, held_frames(model.spec)))
+    network = core().read_model(graph.SerializeToString())
     compiled = core().compile_model(network, request.device, _options(request))
     used = precision_of(compiled)
-    if request.precision != used:
+    if request.precision not in (used, "int8"):
         raise UserError(
             f"This {request.device} does not compute in {request.precision}, it would take {used}",
             "Ask for --precision auto or fp32",
@@ -312,7 +318,11 @@ def _compile(model: Model, request: EngineRequest) -> Any:
 def _options(request: EngineRequest) -> dict[str, Any]:
     options: dict[str, Any] = {
         "NUM_STREAMS": str(request.streams or 1),
-        "INFERENCE_PRECISION_HINT": TYPES[request.precision],
+        "INFERENCE_PRECISION_HINT": TYPES[
+            best_precision(request.device, request.pixels)  # of what is not in 8 bits
+            if request.precision == "int8"
+            else request.precision
+        ],
     }
     if request.device == "CPU" and request.threads is not None:
         options["INFERENCE_NUM_THREADS"] = request.threads

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import onnx
 from numpy.typing import NDArray
 
 from engines.errors import UserError
@@ -22,6 +23,9 @@ VERSION: str = openvino.__version__.split("-")[0]
 
 TYPES = {"fp32": "f32", "bf16": "bf16", "fp16": "f16"}
 """Our names of precisions, and OpenVINO's."""
+
+
+_PLAIN = {"INFERENCE_PRECISION_HINT": "f32", "NUM_STREAMS": "1"}
 
 
 @cache
@@ -98,10 +102,17 @@ def save_ir(graph: bytes, path: Path, profile: Profile | None, halves: bool) -> 
     openvino.save_model(network, str(path), compress_to_fp16=halves)
 
 
+def load_outputs(
+    graph: onnx.ModelProto,
+) -> Callable[[NDArray[np.uint8]], list[NDArray[np.float32]]]:
+    """Load a graph on the CPU in fp32: frames in, all its outputs out."""
+    compiled = core().compile_model(core().read_model(graph.SerializeToString()), "CPU", _PLAIN)
+    return lambda frames: [values.copy() for values in compiled([frames]).values()]
+
+
 def run_file(path: Path) -> Callable[[NDArray[Any], NDArray[np.float32] | None], NDArray[Any]]:
     """Load an .onnx or .xml on the CPU in fp32: frames and statistics in, its one output out."""
-    options = {"INFERENCE_PRECISION_HINT": "f32", "NUM_STREAMS": "1"}
-    compiled = core().compile_model(core().read_model(str(path)), "CPU", options)
+    compiled = core().compile_model(core().read_model(str(path)), "CPU", _PLAIN)
 
     def run(frames: NDArray[Any], statistics: NDArray[np.float32] | None = None) -> NDArray[Any]:
         given = [frames] if statistics is None else [frames, statistics]

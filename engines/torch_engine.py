@@ -46,6 +46,8 @@ class TorchEngine:
         if precision == "auto":
             # Deep pixels have more bits than fp16 keeps.
             precision = "fp16" if on_gpu and request.pixels == "uint8" else "fp32"
+        if precision not in _TYPES:
+            raise UserError(f"PyTorch does not compute in {precision} here", "Use --precision auto")
         if precision == "fp16" and not on_gpu:
             raise UserError(
                 "PyTorch is a hundred times slower in fp16 on a CPU", "Use fp32 or auto"
