@@ -119,7 +119,7 @@ class EngineStore:
         """Hold the lock of an entry; False where there can be none."""
         lock = FileLock(entry.with_suffix(".lock"))
         try:
-            entry.mkdir(parents=True, exist_ok=True)
+            entry.parent.mkdir(parents=True, exist_ok=True)
             lock.acquire()
         except (OSError, NotImplementedError):
             yield False
@@ -176,6 +176,7 @@ def _write(folder: Path, key: Mapping[str, str], built: Built) -> bool:
         "facts": dict(built.facts),
     }
     try:
+        folder.mkdir(exist_ok=True)
         (folder / _MANIFEST).unlink(missing_ok=True)  # it does not speak of what comes now
         with replacing(folder / _CONTENT) as scratch:
             scratch.write_bytes(built.content)

@@ -130,6 +130,7 @@ def test_a_build_that_fails_leaves_nothing(store: EngineStore) -> None:
 
     with pytest.raises(UserError):
         store.get(KEY, fail)
+    assert store.entries() == []
     assert store.get(KEY, Builder()).built_now
 
 
