@@ -1,6 +1,6 @@
 """Frames go through the engine, in batches that do not depend on where a run began."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import cv2
@@ -8,8 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cgvideo.frame import Frame, Pixels, TranslatedFrame
+from cgvideo.patience import patiently
 from engines.engine import Engine
 from engines.errors import UserError
+from engines.spec import GeneratorSpec
+
+Call = Callable[[NDArray[Any]], NDArray[Any]]
+"""An engine, as far as frames of one plan need it."""
 
 
 def translate(
@@ -24,19 +29,21 @@ def translate(
         UserError: the engine fails, or gives back anything but pictures of the same size.
     """
     waiting: list[Frame] = []
-    for frame in frames:
-        waiting.append(frame)
-        if frame.number % batch == batch - 1:
-            yield from _translated(waiting, engine, batch, strength)
-            waiting = []
-    if waiting:
-        yield from _translated(waiting, engine, batch, strength)
+    with patiently(engine) as call:
+        for frame in frames:
+            waiting.append(frame)
+            if frame.number % batch == batch - 1:
+                yield from _translated(waiting, engine.spec, call, batch, strength)
+                waiting = []
+        if waiting:
+            yield from _translated(waiting, engine.spec, call, batch, strength)
 
 
 def translate_picture(pixels: Pixels, engine: Engine, strength: float = 1.0) -> Pixels:
     """Translate one picture `[H, W, 3]` of any size."""
     frame = Frame(0, 0, 0, pixels)
-    return next(_translated([frame], engine, 1, strength)).pixels
+    with patiently(engine) as call:
+        return next(_translated([frame], engine.spec, call, 1, strength)).pixels
 
 
 def padded_size(size: tuple[int, int], multiple: int, least: int) -> tuple[int, int]:
@@ -49,31 +56,35 @@ def padded_size(size: tuple[int, int], multiple: int, least: int) -> tuple[int, 
 
 
 def _translated(
-    frames: Sequence[Frame], engine: Engine, batch: int, strength: float
+    frames: Sequence[Frame], spec: GeneratorSpec, call: Call, batch: int, strength: float
 ) -> Iterator[TranslatedFrame]:
     height, width, _ = frames[0].pixels.shape
     place = [frame.number % batch for frame in frames]
     # Places without a frame of their own (before a resumed run, after the end) repeat the nearest.
     nearest = [int(np.argmin([abs(p - slot) for p in place])) for slot in range(batch)]
-    pictures = np.stack([_padded(frames[index].pixels, engine) for index in nearest])
-    translated = _run(engine, pictures)
+    pictures = np.stack([_padded(frames[index].pixels, spec) for index in nearest])
+    translated = _run(call, pictures)
     for frame, slot in zip(frames, place, strict=True):
         result = translated[slot, :height, :width]
         yield TranslatedFrame(frame, _blend(frame.pixels, result, strength))
 
 
-def _padded(pixels: Pixels, engine: Engine) -> Pixels:
+def _padded(pixels: Pixels, spec: GeneratorSpec) -> Pixels:
     """Reflect a picture's lower and right edges up to a size that the generator takes."""
     height, width, _ = pixels.shape
-    rows, columns = padded_size((height, width), engine.spec.multiple_of, engine.spec.minimum_size)
+    rows, columns = padded_size((height, width), spec.multiple_of, spec.minimum_size)
     if (rows, columns) == (height, width):
         return pixels
     return np.pad(pixels, ((0, rows - height), (0, columns - width), (0, 0)), mode="reflect")
 
 
-def _run(engine: Engine, pictures: NDArray[Any]) -> NDArray[Any]:
+def _run(call: Call, pictures: NDArray[Any]) -> NDArray[Any]:
     try:
-        translated = engine(pictures)
+        translated = call(pictures)
+    except TimeoutError as error:
+        raise UserError(
+            f"The engine hangs ({error})", "Try again; if it comes back, try another --backend"
+        ) from error
     except (RuntimeError, MemoryError) as error:
         reason = str(error).strip().splitlines() or [type(error).__name__]
         raise UserError(

@@ -1,5 +1,6 @@
 """Small honest engines, and conversions with them."""
 
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -101,6 +102,18 @@ class RetypingEngine(Misbehaving):
 class DroppingEngine(Misbehaving):
     def misbehave(self, frames: NDArray[Any]) -> NDArray[Any]:
         return frames[:-1]
+
+
+class StallingEngine(Misbehaving):
+    """Does not come back before `released`."""
+
+    def __init__(self, good_calls: int = 3) -> None:
+        super().__init__(good_calls)
+        self.released = threading.Event()
+
+    def misbehave(self, frames: NDArray[Any]) -> NDArray[Any]:
+        self.released.wait(60)
+        return frames
 
 
 def plan_for(

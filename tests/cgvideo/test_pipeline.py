@@ -39,6 +39,7 @@ from converting import (
     Misbehaving,
     RetypingEngine,
     ShrinkingEngine,
+    StallingEngine,
     convert,
     plan_for,
 )
@@ -588,6 +589,20 @@ def test_a_finished_run_leaves_only_the_output(tmp_path: Path) -> None:
     source = make_clip(tmp_path / "in.mp4", SEVERAL_SEGMENTS)
     output = convert(source, tmp_path / "out.mp4").output
     assert sorted(tmp_path.iterdir()) == [source, output]
+
+
+def test_an_engine_that_hangs_ends_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The run ends in one line and leaves the hung call behind; what was committed counts."""
+    monkeypatch.setattr("cgvideo.patience.LATER_CALLS_SECONDS", 0.3)
+    monkeypatch.setattr("cgvideo.patience.TIMES_THE_LONGEST", 0)
+    source = make_clip(tmp_path / "in.mp4", SEVERAL_SEGMENTS)
+    engine = StallingEngine(good_calls=SEGMENT_FRAMES // 4 + 3)
+    try:
+        with pytest.raises(UserError, match="engine hangs"):
+            convert(source, tmp_path / "out.mp4", engine=engine)
+    finally:
+        engine.released.set()
+    assert not (tmp_path / "out.mp4").exists()
 
 
 def test_an_output_that_exists_stays_whole_when_a_run_fails(tmp_path: Path) -> None:
