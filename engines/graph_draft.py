@@ -64,8 +64,8 @@ class Draft:
         weight: NDArray[Any],
         bias: NDArray[Any],
         output: str,
-        operation: str = "Conv",
         source: str = "",
+        operation: str = "Conv",
         **said: Any,
     ) -> NodeProto:
         """A convolution in the place of `old`: its input (or `source`), its types, a bias if it has."""

@@ -22,12 +22,8 @@ def columns_in_pairs(draft: Draft, conv: NodeProto) -> str:
     if pad is None or weight.shape[1] != 3:
         return "it does not read reflected pixels"
     outputs, inputs, rows, columns = weight.shape
-    if (
-        attributes(conv)["strides"] != [1, 1]
-        or columns % 2 == 0
-        or draft.readers(pad.output[0]) > 1
-    ):
-        return "it has a stride or an even kernel"
+    if attributes(conv)["strides"] != [1, 1] or columns % 2 == 0 or any(attributes(conv)["pads"]):
+        return "it has a stride, zeros around or an even kernel"
     if outputs % 16 == 0:
         return f"{outputs} outputs fill the lanes"
     behind = _behind(draft, conv.output[0])
@@ -37,16 +33,15 @@ def columns_in_pairs(draft: Draft, conv: NodeProto) -> str:
     for half, column in np.ndindex(2, columns):
         pair, side = divmod(half + column, 2)
         paired[half, :, side, :, :, pair] = weight[..., column]
-    paired = paired.reshape(2 * outputs, 2 * inputs, rows, -1)
-    said = {"pads": attributes(conv)["pads"], "strides": [1, 1]}
-    name = conv.output[0]
+    kernel, bias = paired.reshape(2 * outputs, 2 * inputs, rows, -1), np.tile(bias, 2)
+    name, pads = conv.output[0], attributes(conv)["pads"]
     lengths = draft.keep(f"{name}.lengths", np.array([0, 0, -1, 2 * inputs]))
     draft.replace(
         conv,
         node("Transpose", [pad.output[0]], f"{name}.pixels", perm=[0, 2, 3, 1]),
         node("Reshape", [f"{name}.pixels", lengths], f"{name}.pairs"),
         node("Transpose", [f"{name}.pairs"], f"{name}.packed", perm=[0, 3, 1, 2]),
-        draft.convolution(conv, paired, np.tile(bias, 2), name, source=f"{name}.packed", **said),
+        draft.convolution(conv, kernel, bias, name, f"{name}.packed", pads=pads, strides=[1, 1]),
     )
     paired_names = {name}
     for reader in behind:
@@ -100,9 +95,11 @@ def _read_pairs(draft: Draft, conv: NodeProto) -> None:
     for column in range(3):
         pair, side = divmod(column + 1, 2)
         paired[:, side, :, :, pair] = weight[..., column]
-    paired = paired.reshape(outputs, 2 * inputs, 3, 2)
-    said = {"pads": [1, 1, 1, 0], "strides": [2, 1]}
-    draft.replace(conv, draft.convolution(conv, paired, bias, conv.output[0], **said))
+    kernel = paired.reshape(outputs, 2 * inputs, 3, 2)
+    pads, strides = [1, 1, 1, 0], [2, 1]
+    draft.replace(
+        conv, draft.convolution(conv, kernel, bias, conv.output[0], pads=pads, strides=strides)
+    )
 
 
 def _double(draft: Draft, reader: NodeProto, paired: set[str]) -> None:

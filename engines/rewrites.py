@@ -12,7 +12,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import NodeProto
 
-from engines.graph_draft import Draft, Rewrite, Rewritten, at_each, attributes, node
+from engines.graph_draft import Draft, Rewrite, at_each, attributes, node
 from engines.packed_columns import columns_in_pairs
 
 _LANES = 16
@@ -113,8 +113,10 @@ def resized_as_transposed(draft: Draft, conv: NodeProto) -> str:
     draft.replace(resize)
     edged = node("Pad", [resize.input[0], pad.input[1]], pad.output[0], mode="edge")
     draft.replace(pad, edged)
-    said = {"pads": [3] * 4, "strides": [2, 2]}
-    draft.replace(conv, draft.convolution(conv, merged, bias, output, "ConvTranspose", **said))
+    transposed = draft.convolution(
+        conv, merged, bias, output, operation="ConvTranspose", pads=[3] * 4, strides=[2, 2]
+    )
+    draft.replace(conv, transposed)
     return ""
 
 
