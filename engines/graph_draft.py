@@ -46,6 +46,10 @@ class Draft:
         values = numpy_helper.to_array(self._constants[name])
         return values.astype(np.float64) if values.dtype.kind == "f" else values
 
+    def shape(self, name: str) -> tuple[int, ...]:
+        """The shape of a constant."""
+        return tuple(self._constants[name].dims)
+
     def kernel(self, convolution: NodeProto) -> tuple[NDArray[Any], NDArray[Any]]:
         """Weight and bias (zeros if it has none) of a convolution, plain or transposed."""
         weight = self.constant(convolution.input[1])

@@ -3,6 +3,8 @@
 import os
 import re
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -11,7 +13,7 @@ from platformdirs import user_data_dir
 
 from engines.atomic import replacing
 from engines.errors import UserError
-from engines.model_file import Model, read_model
+from engines.model_file import CHECKPOINTS, Model, read_model, write_model
 
 SUFFIX = ".safetensors"
 _BUILT_IN = Path(__file__).parent / "models"
@@ -54,8 +56,10 @@ def find_model(name_or_path: str) -> Model:
     it was found (of a path, the file's stem), whatever the file calls itself. Raises UserError for
     an unknown name (with the known ones and the closest) and for a file that is no model.
     """
-    if name_or_path.endswith(SUFFIX) or Path(name_or_path).name != name_or_path:
-        path = Path(name_or_path).expanduser()
+    path = Path(name_or_path)
+    is_checkpoint = path.suffix in CHECKPOINTS and path.is_file()  # reading it says what to do
+    if name_or_path.endswith(SUFFIX) or path.name != name_or_path or is_checkpoint:
+        path = path.expanduser()
     else:
         path = _entry(name_or_path).path
     return replace(read_model(path), name=path.stem)
@@ -68,25 +72,53 @@ def add_model(file: Path, name: str | None = None) -> ModelEntry:
     that is taken.
     """
     name = file.stem if name is None else name
+    check_name(name)
+    read_model(file)  # refuses what is no model
+    with _new_entry(name) as entry, replacing(entry.path) as scratch:
+        shutil.copyfile(file, scratch)
+    return entry
+
+
+def keep_model(model: Model) -> ModelEntry:
+    """Write a model among the user's models, under its name.
+
+    Raises UserError for a name that cannot be a file's, and for one that is taken.
+    """
+    check_name(model.name)
+    with _new_entry(model.name) as entry:
+        write_model(entry.path, model)
+    return entry
+
+
+def check_name(name: str) -> None:
+    """Raise UserError for what cannot be a model's name."""
     if not _is_sane(name):
         raise UserError(
             f"{name!r} cannot be a model's name",
             "Use letters, digits, dots, dashes and underscores, beginning with a letter or digit",
         )
-    read_model(file)  # refuses what is no model
+
+
+def sane_name(text: str) -> str:
+    """What comes nearest to `text` of all that can be a model's name."""
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("._-")[:80]
+    return name if _is_sane(name) else "imported"
+
+
+@contextmanager
+def _new_entry(name: str) -> Iterator[ModelEntry]:
+    """Where a model of the user's goes; what the system has against it is the user's to mend."""
     if any(entry.name.casefold() == name.casefold() for entry in list_models()):
         raise UserError(f"There is a model named {name} already", "Give another name with --name")
     target = models_folder() / f"{name}{SUFFIX}"
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(target) as scratch:
-            shutil.copyfile(file, scratch)
+        yield ModelEntry(name, target, built_in=False)
     except OSError as error:
         raise UserError(
             f"{target} cannot be written ({error.strerror or error})",
             "Choose another folder with the environment variable CGVIDEO_MODELS",
         ) from error
-    return ModelEntry(name, target, built_in=False)
 
 
 def remove_model(name: str) -> None:

@@ -15,9 +15,13 @@ from safetensors.numpy import save
 
 from engines.atomic import replacing
 from engines.errors import UserError
+from engines.layers import Layer
 from engines.spec import ANOTHER_MODEL, EPSILON, SPEC_KEYS, GeneratorSpec
 
 Array = NDArray[Any]
+
+CHECKPOINTS = (".pth", ".pt")
+"""How PyTorch's own files end."""
 
 _STATISTICS = ("statistics.mean", "statistics.std")
 
@@ -26,8 +30,7 @@ _STATISTICS = ("statistics.mean", "statistics.std")
 class Model:
     """A generator with its weights.
 
-    `weights` maps `<layer key>.weight` and `<layer key>.bias` to arrays as stored (float16 or
-    float32). `mean` and `std` are float32 `[statistics_channels]`: what each channel typically is in
+    `weights` maps the keys of `spec.shapes` to arrays as stored (float16 or float32). `mean` and `std` are float32 `[statistics_channels]`: what each channel typically is in
     front of its norm (bias included), over many pictures; both None for a model that never measured
     them. `card` holds what people should know: does, data, terms, recipe, images_seen and so on.
     """
@@ -45,6 +48,26 @@ class Model:
         """One array in float32."""
         return np.asarray(self.weights[key], np.float32)
 
+    def bias(self, layer: Layer) -> NDArray[np.float32]:
+        """The bias of a layer's convolution, 0 where it has none."""
+        if layer.bias:
+            return self.weight(f"{layer.key}.bias")
+        return np.zeros(layer.outputs, np.float32)
+
+    def gain_and_offset(self) -> NDArray[np.float64]:
+        """What multiplies and is added behind every norm that goes by the picture, `[2, C]`.
+
+        The weight and bias of batch norms; 1 and 0 for instance norm.
+        """
+        rows = [
+            [self.weight(f"{layer.norm_key}.{name}") for name in ("weight", "bias")]
+            if layer.affine
+            else [np.ones(layer.outputs), np.zeros(layer.outputs)]
+            for layer in self.spec.layers
+            if layer.normalises
+        ]
+        return np.concatenate([np.empty((2, 0)), *rows], axis=1)
+
     def typical_statistics(self) -> NDArray[np.float32] | None:
         """The typical scale and shift of each channel, float32 `[1, 2, statistics_channels]`.
 
@@ -52,8 +75,9 @@ class Model:
         """
         if self.mean is None or self.std is None:
             return None
-        scale = 1 / np.sqrt(self.std.astype(np.float64) ** 2 + EPSILON)
-        return np.stack([scale, -self.mean * scale])[None].astype(np.float32)
+        gain, offset = self.gain_and_offset()
+        scale = gain / np.sqrt(self.std.astype(np.float64) ** 2 + EPSILON)
+        return np.stack([scale, offset - self.mean * scale])[None].astype(np.float32)
 
 
 def read_model(path: Path) -> Model:
@@ -71,9 +95,10 @@ def read_model(path: Path) -> Model:
     except FileNotFoundError as error:
         raise UserError(f"There is no model file {path}", "Check the path") from error
     except (SafetensorError, TypeError, ValueError) as error:  # TypeError: bf16 and other dtypes
-        raise UserError(
-            f"{path} is not a model file, or a damaged one ({error})", ANOTHER_MODEL
-        ) from error
+        mend = ANOTHER_MODEL
+        if path.suffix in CHECKPOINTS:
+            mend = f"If it is a checkpoint, make a model of it: cgvideo models import {path}"
+        raise UserError(f"{path} is not a model file, or a damaged one ({error})", mend) from error
     except OSError as error:
         raise UserError(
             f"{path} cannot be read ({error.strerror or error})", "Check the file"
@@ -121,10 +146,7 @@ def _reproducible(file: bytes) -> bytes:
 
 def _check(spec: GeneratorSpec, arrays: Mapping[str, Array], path: str) -> None:
     """Raise UserError unless `arrays` are exactly those that `spec` needs, finite and of its shapes."""
-    shapes: dict[str, tuple[int, ...]] = {}
-    for layer in spec.layers:
-        shapes[f"{layer.key}.weight"] = layer.weight_shape
-        shapes[f"{layer.key}.bias"] = (layer.outputs,)
+    shapes = spec.shapes
     if any(key in arrays for key in _STATISTICS):
         shapes |= dict.fromkeys(_STATISTICS, (spec.statistics_channels,))
     problem = ""
@@ -134,9 +156,7 @@ def _check(spec: GeneratorSpec, arrays: Mapping[str, Array], path: str) -> None:
         problem = f"holds {surplus[0]}, which its generator has not"
     for key, shape in shapes.items():
         if problem:
-            raise UserError(
-                f"{path} {problem} (it says: {spec.name}, {spec.upsampling})", ANOTHER_MODEL
-            )
+            raise UserError(f"{path} {problem} (it says: {spec.description})", ANOTHER_MODEL)
         array = arrays[key]
         if array.shape != shape:
             problem = f"has {key} of shape {list(array.shape)} in place of {list(shape)}"
@@ -146,5 +166,7 @@ def _check(spec: GeneratorSpec, arrays: Mapping[str, Array], path: str) -> None:
             problem = f"has numbers in {key} that are not finite"
         elif key == "statistics.std" and (array <= 0).any():
             problem = "has typical deviations that are not positive"
+        elif key.endswith(".running_var") and (array < 0).any():
+            problem = f"has variances in {key} that are negative"
     if problem:
         raise UserError(f"{path} {problem}", ANOTHER_MODEL)

@@ -6,15 +6,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from engines.layers import LEAK, Layer
 from engines.model_file import Model
-from engines.spec import EPSILON, FLAT, ORDINARY, GeneratorSpec, Layer
+from engines.spec import EPSILON, FLAT, ORDINARY, GeneratorSpec
 
 
 class Generator(nn.Module):
     """The network of a spec; `state_dict` has the keys of the reference PyTorch project.
 
     `forward` takes and gives float `[N, 3, H, W]` in [-1, 1]. Typical statistics, when known, are
-    buffers outside `state_dict`; without them every norm is a plain instance norm.
+    buffers outside `state_dict`; without them every norm that goes by the picture is a plain one.
+    The norm "batch" is PyTorch's own: it goes by its running statistics in `eval` mode only.
     """
 
     mean: Tensor | None
@@ -24,18 +26,20 @@ class Generator(nn.Module):
         super().__init__()
         self.spec = spec
         for layer in spec.layers:
-            self._add(layer)
+            self._place(layer.key, _convolution(layer))
+            if layer.affine:
+                self._place(layer.norm_key, nn.BatchNorm2d(layer.outputs, EPSILON))
         self.register_buffer("mean", None, persistent=False)
         self.register_buffer("std", None, persistent=False)
 
     @classmethod
     def of(cls, model: Model) -> Self:
-        """The network of a model file, with its weights and typical statistics, in float32."""
+        """The network of a model file, with weights and typical statistics, in float32 and `eval`."""
         network = cls(model.spec)
         network.load_state_dict({key: torch.tensor(model.weight(key)) for key in model.weights})
         if model.mean is not None and model.std is not None:
             network.mean, network.std = torch.tensor(model.mean), torch.tensor(model.std)
-        return network
+        return network.eval()
 
     def forward(self, pictures: Tensor, statistics: Tensor | None = None) -> Tensor:
         """Translate; `statistics` (scale and shift, `[1 or N, 2, C]`) replace each picture's own."""
@@ -47,13 +51,16 @@ class Generator(nn.Module):
 
     def _run(self, values: Tensor, given: Tensor | None) -> tuple[Tensor, Tensor]:
         used: list[Tensor] = []
-        skipped, done = values, 0
+        kept: list[Tensor] = []  # by skips, the last on top
+        done = 0
         own: Tensor | None = None  # share of each picture's own statistics, see `spec.FLAT`
         for layer in self.spec.layers:
-            if layer.residual == "begins":
-                skipped = values
+            if layer.skip == "begins":
+                kept.append(values)
             values = self._convolve(layer, values)
-            if layer.normalised:
+            if layer.norm == "batch":
+                values = self.get_submodule(layer.norm_key)(values)
+            elif layer.normalises:
                 channels = slice(done, done + layer.outputs)
                 done = channels.stop
                 if given is not None:
@@ -67,17 +74,17 @@ class Generator(nn.Module):
                             own = ((contrast - FLAT) / (ORDINARY - FLAT)).clamp(0, 1).square()
                         mean = torch.lerp(self.mean[channels].float(), mean, own)
                         variance = torch.lerp(usual, variance, own)
-                    scale = torch.rsqrt(variance + EPSILON)
-                    scaled = torch.stack([scale, -mean * scale], 1)
+                    scaled = self._scale_and_shift(layer, mean, variance)
                 used.append(scaled)
                 scale, shift = scaled[..., None, None].unbind(1)
                 values = (values * scale + shift).to(values.dtype)
-            if layer.activation == "relu":
-                values = functional.relu(values)
-            elif layer.activation == "tanh":
-                values = values.tanh()
-            if layer.residual == "ends":
-                values = values + skipped
+            values = _activate(layer, values)
+            if layer.skip == "keeps":
+                kept.append(values)
+            elif layer.skip == "adds":
+                values = values + kept.pop()
+            elif layer.skip == "joins":
+                values = torch.cat([functional.relu(kept.pop()), values], 1)
         return values, torch.cat(used, 2) if used else values.new_empty(len(values), 2, 0)
 
     def _convolve(self, layer: Layer, values: Tensor) -> Tensor:
@@ -87,18 +94,42 @@ class Generator(nn.Module):
             values = functional.pad(values, [layer.reflects] * 4, mode="reflect")
         return self.get_submodule(layer.key)(values)  # type: ignore[no-any-return]
 
-    def _add(self, layer: Layer) -> None:
-        """Put the convolution of `layer` where its key says, through plain modules on the way."""
-        *path, name = layer.key.split(".")
+    def _scale_and_shift(self, layer: Layer, mean: Tensor, variance: Tensor) -> Tensor:
+        """`[N, 2, channels]` of moments `[N, channels]`, with the norm's weight and bias if any."""
+        scale = torch.rsqrt(variance + EPSILON)
+        shift = -mean * scale
+        if layer.affine:
+            norm = self.get_submodule(layer.norm_key)
+            assert isinstance(norm, nn.BatchNorm2d)
+            weight, bias = norm.weight.float(), norm.bias.float()
+            scale, shift = scale * weight, shift * weight + bias
+        return torch.stack([scale, shift], 1)
+
+    def _place(self, key: str, module: nn.Module) -> None:
+        """Put a module where its key says, through plain modules on the way."""
+        *path, name = key.split(".")
         place: nn.Module = self
         for part in path:
             if part not in place._modules:
                 place.add_module(part, nn.Module())
             place = place.get_submodule(part)
-        sizes = (layer.inputs, layer.outputs, layer.kernel, layer.stride, layer.zeros)
-        convolution: nn.Module
-        if layer.transposed:
-            convolution = nn.ConvTranspose2d(*sizes, output_padding=layer.extra)
-        else:
-            convolution = nn.Conv2d(*sizes)
-        place.add_module(name, convolution)
+        place.add_module(name, module)
+
+
+def _convolution(layer: Layer) -> nn.Module:
+    sizes = (layer.inputs, layer.outputs, layer.kernel, layer.stride, layer.zeros)
+    if layer.transposed:
+        return nn.ConvTranspose2d(*sizes, output_padding=layer.extra, bias=layer.bias)
+    return nn.Conv2d(*sizes, bias=layer.bias)
+
+
+def _activate(layer: Layer, values: Tensor) -> Tensor:
+    match layer.activation:
+        case "relu":
+            return functional.relu(values)
+        case "leaky":
+            return functional.leaky_relu(values, LEAK)
+        case "tanh":
+            return values.tanh()
+        case "none":
+            return values

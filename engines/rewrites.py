@@ -248,10 +248,10 @@ def _layout(draft: Draft) -> dict[str, tuple[int, float, float]]:
         said = attributes(made)
         match made.op_type:
             case "Conv":
-                channels = draft.constant(made.input[1]).shape[0]
+                channels = draft.shape(made.input[1])[0]
                 rows, columns = rows / said["strides"][0], columns / said["strides"][1]
             case "ConvTranspose":
-                channels = draft.constant(made.input[1]).shape[1]
+                channels = draft.shape(made.input[1])[1]
                 rows, columns = 2 * rows, 2 * columns
             case "Resize":
                 rows, columns = 2 * rows, 2 * columns

@@ -2,11 +2,11 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from functools import cache
-from typing import Literal
+from dataclasses import dataclass
+from typing import Literal, cast, get_args
 
 from engines.errors import UserError
+from engines.layers import Layer, Norm, resnet_layers, unet_layers
 
 Form = Literal["self", "statistics", "measure"]
 """Where a generator's statistics come from, or that they are what is wanted; see `engines.graph`."""
@@ -36,8 +36,8 @@ geometric mean of the variances). Deciding by channel and layer did not do: the 
 padding alone give the deeper layers variance enough, and black came out at 207.
 """
 
-FAMILIES = ("resnet",)
-NORMS = ("instance", "none")
+FAMILIES = ("resnet", "unet")
+NORMS: tuple[Norm, ...] = get_args(Norm)
 PADDINGS = ("reflect",)
 UPSAMPLINGS = ("transpose3", "transpose4", "resize")
 
@@ -45,60 +45,24 @@ ANOTHER_MODEL = "Use a model from the list of `cgvideo models`, or a model file 
 
 
 @dataclass(frozen=True, slots=True)
-class Layer:
-    """One convolution with all that surrounds it, in the order in which it is applied.
-
-    enlarge (nearest, twice the size) → reflect pad → convolution (or transposed convolution) with
-    bias → norm → activation → residual addition.
-    """
-
-    key: str  # of the weights in a model file: `model.1` stands for `model.1.weight` and `.bias`
-    inputs: int
-    outputs: int
-    kernel: int
-    stride: int = 1
-    transposed: bool = False
-    enlarges: bool = False
-    reflects: int = 0  # rows and columns of reflection on each side
-    zeros: int = 0  # rows and columns of zeros on each side (transposed: taken off, as in PyTorch)
-    extra: int = 0  # `output_padding` of a transposed convolution
-    normalised: bool = False
-    activation: Literal["relu", "tanh", "none"] = "relu"
-    residual: Literal["begins", "ends", "none"] = "none"
-
-    @property
-    def weight_shape(self) -> tuple[int, int, int, int]:
-        """The shape of the kernel as PyTorch and ONNX store it."""
-        first, second = (
-            (self.inputs, self.outputs) if self.transposed else (self.outputs, self.inputs)
-        )
-        return (first, second, self.kernel, self.kernel)
-
-    @property
-    def enlargement(self) -> float:
-        """Output height over input height."""
-        return 2.0 if self.transposed or self.enlarges else 1 / self.stride
-
-    def reads(self, low: int, high: int) -> tuple[int, int]:
-        """The input rows that output rows `low` to `high` (both included) depend on."""
-        if self.transposed:
-            # Input row i adds to the output rows 2i - zeros … 2i - zeros + kernel - 1.
-            return -((self.kernel - 1 - self.zeros - low) // 2), (high + self.zeros) // 2
-        pad = self.reflects + self.zeros
-        low, high = low * self.stride - pad, high * self.stride - pad + self.kernel - 1
-        return (low // 2, high // 2) if self.enlarges else (low, high)
-
-
-@dataclass(frozen=True, slots=True)
 class GeneratorSpec:
     """A generator, described wholly; checks itself.
 
-    Input and output are RGB in [-1, 1], `[N, 3, H, W]`. Of the "resnet" family (Johnson et al. 2016
-    as used by CycleGAN, Zhu et al. 2017): a 7x7 convolution, two that halve the size, `blocks`
-    residual blocks at a quarter of the size, two that double it, a 7x7 convolution and tanh.
-    Instance norm is without parameters. `upsampling` names what doubles the size: "transpose3" is a
-    transposed convolution 3x3 with output padding 1, "transpose4" one of 4x4, "resize" the nearest
-    neighbour twice and then a reflect-padded 3x3 convolution (Odena et al. 2016).
+    Input and output are RGB in [-1, 1], `[N, 3, H, W]`. `family`:
+
+    - "resnet" (Johnson et al. 2016 as used by CycleGAN, Zhu et al. 2017): a 7x7 convolution, two that
+      halve the size, `blocks` residual blocks at a quarter of the size, two that double it, a 7x7
+      convolution and tanh. `upsampling` names what doubles the size: "transpose3" is a transposed
+      convolution 3x3 with output padding 1, "transpose4" one of 4x4, "resize" the nearest neighbour
+      twice and then a reflect-padded 3x3 convolution (Odena et al. 2016).
+    - "unet" (pix2pix, Isola et al. 2017): `blocks` 4x4 convolutions that halve the size and as many
+      transposed ones that double it, each of which also takes what left its counterpart, and tanh.
+      `padding` and `upsampling` are of the resnets alone and stay as they are.
+
+    `norm`: "instance" is without parameters; "batch" has weight and bias and goes by its running
+    mean and variance; "batch_picture" is a batch norm that goes by each picture's own, as the
+    reference project runs it without `--eval`; "none". With batch norm only the last convolution has
+    a bias.
 
     Raises UserError for anything that no generator can be built from.
     """
@@ -122,29 +86,67 @@ class GeneratorSpec:
                     f"This generator has {field} {getattr(self, field)!r}; known: {', '.join(choices)}",
                     ANOTHER_MODEL,
                 )
-        for field, most in {"base_channels": 1024, "blocks": 64}.items():
-            if not 1 <= getattr(self, field) <= most:
+        possible = {"base_channels": (1, 1024), "blocks": (2, 10) if self._is_unet else (1, 64)}
+        for field, (least, most) in possible.items():
+            if not least <= getattr(self, field) <= most:
                 raise UserError(
-                    f"This generator has {field} {getattr(self, field)}; possible: 1 to {most}",
+                    f"This generator has {field} {getattr(self, field)}; possible: {least} to {most}",
                     ANOTHER_MODEL,
                 )
+        if self._is_unet and (self.padding, self.upsampling) != ("reflect", "transpose3"):
+            raise UserError("A U-Net has no choice of padding or upsampling", ANOTHER_MODEL)
         if (self.input_channels, self.output_channels) != (3, 3):
             raise UserError("This generator does not turn RGB into RGB", ANOTHER_MODEL)
 
     @property
     def name(self) -> str:
-        """Short, for people: `24x6` is 24 channels and 6 blocks."""
-        return f"{self.base_channels}x{self.blocks}"
+        """Short, for people: `24x6` is 24 channels and 6 blocks, `unet 64x8` has 8 halvings."""
+        return f"{'unet ' if self._is_unet else ''}{self.base_channels}x{self.blocks}"
+
+    @property
+    def description(self) -> str:
+        """Longer, for people: `resnet, 64 channels, 9 blocks, instance norm`."""
+        blocks = f"{self.blocks} {'halvings' if self._is_unet else 'blocks'}"
+        norm = {
+            "batch": "batch norm by its running statistics",
+            "batch_picture": "batch norm by each picture's own statistics",
+            "none": "no norm",
+        }.get(self.norm, f"{self.norm} norm")
+        facts = [self.family, f"{self.base_channels} channels", blocks, norm]
+        if self.upsampling != "transpose3":
+            facts.append(f"upsampling {self.upsampling}")
+        return ", ".join(facts)
+
+    @property
+    def _is_unet(self) -> bool:
+        return self.family == "unet"
 
     @property
     def layers(self) -> tuple[Layer, ...]:
         """Every layer in order of execution; the keys are those of the reference PyTorch project."""
-        return _resnet_layers(self)
+        norm = cast(Norm, self.norm)
+        if self._is_unet:
+            return unet_layers(self.base_channels, self.blocks, norm)
+        return resnet_layers(self.base_channels, self.blocks, norm, self.upsampling)
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shape of every array that the generator needs, by its key in a model file."""
+        return {key: shape for layer in self.layers for key, shape in layer.shapes.items()}
 
     @property
     def multiple_of(self) -> int:
-        """Height and width must be multiples of this."""
-        return 4
+        """Height and width must be multiples of this: 4, or 2 to the number of a U-Net's halvings."""
+        return 2**self.blocks if self._is_unet else 4
+
+    @property
+    def tileable(self) -> bool:
+        """Whether a picture can be translated in tiles, given its statistics.
+
+        Not by a U-Net: what it makes of a pixel depends on all pixels further away than a tile is
+        large, in principle on the whole picture.
+        """
+        return not self._is_unet
 
     @property
     def minimum_size(self) -> int:
@@ -182,12 +184,12 @@ class GeneratorSpec:
 
     @property
     def norm_channels(self) -> tuple[int, ...]:
-        """The number of channels at each norm, in order of execution."""
-        return tuple(layer.outputs for layer in self.layers if layer.normalised)
+        """The channels at each norm that goes by the picture, in order of execution."""
+        return tuple(layer.outputs for layer in self.layers if layer.normalises)
 
     @property
     def statistics_channels(self) -> int:
-        """All channels of all norms: 1392 for 24x6, 5248 for 64x9, 0 without norm."""
+        """All channels of those norms: 1392 for 24x6, 5248 for 64x9, 0 with "batch" or no norm."""
         return sum(self.norm_channels)
 
     def macs(self, height: int, width: int) -> int:
@@ -201,26 +203,30 @@ class GeneratorSpec:
 
     def to_metadata(self) -> dict[str, str]:
         """The fields as a model file's metadata holds them; `from_metadata` reads them back."""
-        return {
+        fields = {
             "family": self.family,
             "base_channels": str(self.base_channels),
             "blocks": str(self.blocks),
             "norm": self.norm,
-            "padding": self.padding,
-            "upsample": self.upsampling,
         }
+        if self._is_unet:
+            return fields
+        return fields | {"padding": self.padding, "upsample": self.upsampling}
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, str]) -> "GeneratorSpec":
         """Read a spec; raises UserError when a field is missing or means nothing."""
         try:
+            # Of these two a U-Net has no choice, and its files no word.
+            theirs = {"padding": "reflect", "upsample": "transpose3"}
+            resnets = theirs if metadata["family"] == "unet" else metadata
             return cls(
                 family=metadata["family"],
                 base_channels=int(metadata["base_channels"]),
                 blocks=int(metadata["blocks"]),
                 norm=metadata["norm"],
-                padding=metadata["padding"],
-                upsampling=metadata["upsample"],
+                padding=resnets["padding"],
+                upsampling=resnets["upsample"],
             )
         except KeyError as missing:
             raise UserError(
@@ -230,43 +236,6 @@ class GeneratorSpec:
             raise UserError(
                 f"The file describes its generator wrongly: {nonsense}", ANOTHER_MODEL
             ) from nonsense
-
-
-@cache
-def _resnet_layers(spec: GeneratorSpec) -> tuple[Layer, ...]:
-    normalised = spec.norm == "instance"
-    one, two, four = spec.base_channels, 2 * spec.base_channels, 4 * spec.base_channels
-    down = Layer("", 0, 0, kernel=3, stride=2, zeros=1, normalised=normalised)
-    block = Layer("", four, four, kernel=3, reflects=1, normalised=normalised)
-    layers = [
-        Layer("model.1", spec.input_channels, one, kernel=7, reflects=3, normalised=normalised),
-        replace(down, key="model.4", inputs=one, outputs=two),
-        replace(down, key="model.7", inputs=two, outputs=four),
-    ]
-    for number in range(10, 10 + spec.blocks):
-        key = f"model.{number}.conv_block"
-        layers += [
-            replace(block, key=f"{key}.1", residual="begins"),
-            replace(block, key=f"{key}.5", residual="ends", activation="none"),
-        ]
-    # Keys count the modules of a Sequential: enlarging and padding are two more in front.
-    number, step = 10 + spec.blocks, 3
-    if spec.upsampling == "resize":
-        up = replace(block, enlarges=True)
-        number, step = number + 2, 5
-    elif spec.upsampling == "transpose4":
-        up = replace(down, transposed=True, kernel=4)
-    else:
-        up = replace(down, transposed=True, extra=1)
-    layers += [
-        replace(up, key=f"model.{number}", inputs=four, outputs=two),
-        replace(up, key=f"model.{number + step}", inputs=two, outputs=one),
-        Layer(
-            f"model.{10 + spec.blocks + 2 * step + 1}", one, spec.output_channels,
-            kernel=7, reflects=3, activation="tanh",
-        ),
-    ]  # fmt: skip
-    return tuple(layers)
 
 
 SPEC_KEYS = frozenset(GeneratorSpec().to_metadata())

@@ -19,8 +19,15 @@ def random_model(spec: GeneratorSpec, seed: int = 0, typical: bool = True) -> Mo
     for layer in spec.layers:
         fan = layer.inputs * layer.kernel**2 / (4 if layer.transposed else 1)
         weight = rng.normal(0, fan**-0.5, layer.weight_shape)
-        weights[f"{layer.key}.weight"] = weight.astype(np.float16)
-        weights[f"{layer.key}.bias"] = rng.normal(0, 0.3, layer.outputs).astype(np.float16)
+        weights[f"{layer.key}.weight"] = weight
+        if layer.bias:
+            weights[f"{layer.key}.bias"] = rng.normal(0, 0.3, layer.outputs)
+        if layer.affine:
+            weights[f"{layer.norm_key}.weight"] = rng.uniform(0.5, 1.5, layer.outputs)
+            for name in ("bias", "running_mean"):
+                weights[f"{layer.norm_key}.{name}"] = rng.normal(0, 0.3, layer.outputs)
+            weights[f"{layer.norm_key}.running_var"] = rng.uniform(0.2, 1, layer.outputs)
+    weights = {key: array.astype(np.float16) for key, array in weights.items()}
     mean = std = None
     if typical:
         mean = rng.normal(0, 0.3, spec.statistics_channels).astype(np.float32)

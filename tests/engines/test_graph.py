@@ -1,5 +1,7 @@
 """The graph against the PyTorch module, run by OpenVINO in fp32."""
 
+from dataclasses import replace
+
 import numpy as np
 import onnx
 import pytest
@@ -35,6 +37,46 @@ def test_equals_the_module(make_model, assert_close, upsampling, pixels, size, t
     frames = _frames(pixels)
     expected = _run(model, frames, backend="torch", pixels=pixels)
     assert_close(_run(model, frames, pixels=pixels, size=size), expected, 1, 55)
+
+
+FAMILIES = [
+    GeneratorSpec("unet", base_channels=4, blocks=3, norm="instance"),
+    GeneratorSpec("unet", base_channels=4, blocks=2, norm="batch_picture"),
+    GeneratorSpec(base_channels=8, blocks=2, norm="batch_picture", upsampling="resize"),
+]
+
+
+@pytest.mark.parametrize("typical", [True, False])
+@pytest.mark.parametrize("spec", FAMILIES, ids=lambda spec: f"{spec.name} {spec.norm}")
+def test_families_and_norms_equal_the_module(make_model, assert_close, spec, typical):
+    """In all forms, on ordinary and on flat frames."""
+    pytest.importorskip("torch")
+    model = make_model(spec, typical=typical)
+    frames = np.random.default_rng(1).integers(0, 256, (2, 64, 96, 3), np.uint8)
+    frames[1] = frames[1] // 128 + 80
+    expected = _run(model, frames, backend="torch")
+    assert_close(_run(model, frames), expected, 1, 55)
+    measured = _run(model, frames, form="measure")
+    assert measured.shape == (2, 2, spec.statistics_channels)
+    assert_close(_run(model, frames, measured, form="statistics"), expected, 1, 55)
+    assert_close(_run(model, frames, measured, "torch", form="statistics"), expected, 1, 55)
+
+
+@pytest.mark.parametrize("norm", ["instance", "batch_picture"])
+def test_typical_statistics_are_what_a_flat_frame_takes(make_model, norm):
+    model = make_model(GeneratorSpec(base_channels=4, blocks=1, norm=norm))
+    measured = _run(model, np.full((1, 32, 32, 3), 80, np.uint8), form="measure")
+    np.testing.assert_allclose(measured, model.typical_statistics(), rtol=1e-3, atol=1e-3)
+
+
+def test_a_folded_batch_norm_leaves_no_node(make_model):
+    for family in ("resnet", "unet"):
+        model = make_model(GeneratorSpec(family, 4, 2, norm="batch"), typical=False)
+        nodes = build_graph(model).graph.node
+        assert sum("Conv" in node.op_type for node in nodes) == len(model.spec.layers)
+        assert not {"ReduceMean", "Sqrt", "BatchNormalization"} & {node.op_type for node in nodes}
+        with pytest.raises(ValueError, match="no form 'measure'"):
+            build_graph(model, "measure")
 
 
 def test_without_norm(make_model, assert_close):
@@ -94,9 +136,86 @@ def test_tile_with_halo_is_exact(check_picture, assert_close):
 
 @pytest.mark.parametrize("form", ["self", "statistics", "measure"])
 @pytest.mark.parametrize("size", [None, SIZE])
-def test_onnx_accepts_it(small_model, form, size):
-    graph = build_graph(small_model, form, size=size, batch=1 if size else None)
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_onnx_accepts_it(small_model, form, size, precision):
+    graph = build_graph(small_model, form, "uint8", size, 1 if size else None, precision)
     onnx.checker.check_model(graph, full_check=True)
     operations = [node.op_type for node in graph.graph.node]
+    pixels = next(node for node in graph.graph.node if "frames" in node.input)
+    assert pixels.op_type == "Cast"
     assert operations.index("Cast") < operations.index("Transpose")
     assert form == "measure" or operations[-1] == "Cast"
+
+
+def _types(graph):
+    """The element type of every value, by its name."""
+    inferred = onnx.shape_inference.infer_shapes(graph, strict_mode=True).graph
+    values = [*inferred.value_info, *inferred.input, *inferred.output]
+    types = {value.name: value.type.tensor_type.elem_type for value in values}
+    return types | {constant.name: constant.data_type for constant in inferred.initializer}
+
+
+@pytest.mark.parametrize("spec", [FAMILIES[0], FAMILIES[2]], ids=lambda spec: spec.name)
+def test_half_precision_keeps_moments_and_the_end_in_fp32(make_model, spec):
+    half, single = onnx.TensorProto.FLOAT16, onnx.TensorProto.FLOAT
+    for form in ("self", "statistics", "measure"):
+        graph = build_graph(make_model(spec), form, precision="fp16")
+        types = _types(graph)
+        nodes = graph.graph.node
+        convolutions = [
+            [types[name] for name in node.input] for node in nodes if "Conv" in node.op_type
+        ]
+        if form != "measure":
+            assert set(convolutions.pop()) == {single}
+        assert {kind for kinds in convolutions for kind in kinds} == {half}
+        in_fp32 = {"ReduceMean", "ReduceSumSquare", "Sqrt", "Reciprocal", "Tanh", "Round", "Clip"}
+        for node in nodes:
+            if node.op_type in in_fp32:
+                assert types[node.input[0]] == single
+            elif node.op_type in ("Relu", "LeakyRelu"):
+                assert types[node.input[0]] == half
+        if form != "self":
+            assert types["statistics"] == single
+
+
+@pytest.mark.parametrize("runtime", ["openvino", "onnxruntime"])
+@pytest.mark.parametrize(
+    ("name", "typical"),
+    [("summer2winter", True), ("summer2winter", False), ("winter2summer", True)],
+)
+def test_half_precision_keeps_the_picture(
+    name, typical, runtime, check_picture, check_results, assert_close
+):
+    """Of that runtime's 65 to 74 dB."""
+    pytest.importorskip(runtime)
+    model = find_model(name)
+    if not typical:
+        model = replace(model, mean=None, std=None)
+    frames = check_picture[None]
+    given = _run(model, frames, form="measure")
+    for form, inputs in (("self", [frames]), ("statistics", [frames, given])):
+        graph = build_graph(model, form, precision="fp16").SerializeToString()
+        assert_close(RUNTIMES[runtime](graph, inputs)[0], check_results[name], 2, 60)
+    graph = build_graph(model, "measure", precision="fp16").SerializeToString()
+    measured = RUNTIMES[runtime](graph, [frames])
+    assert measured.dtype == np.float32
+    np.testing.assert_allclose(measured, given, rtol=5e-3, atol=5e-3)
+
+
+def _openvino(graph, inputs):
+    import openvino
+
+    core = openvino.Core()
+    hint = {"INFERENCE_PRECISION_HINT": "f32"}
+    return core.compile_model(core.read_model(graph), "CPU", hint)(inputs)[0]
+
+
+def _onnxruntime(graph, inputs):
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+    names = [value.name for value in session.get_inputs()]
+    return session.run(None, dict(zip(names, inputs, strict=True)))[0]
+
+
+RUNTIMES = {"openvino": _openvino, "onnxruntime": _onnxruntime}

@@ -1,9 +1,18 @@
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from engines.errors import UserError
-from engines.library import add_model, find_model, list_models, models_folder, remove_model
+from engines.library import (
+    add_model,
+    find_model,
+    keep_model,
+    list_models,
+    models_folder,
+    remove_model,
+    sane_name,
+)
 from engines.model_file import write_model
 
 
@@ -42,6 +51,41 @@ def test_add_find_remove(file):
         find_model("mine")
 
 
+def test_keep_a_model_from_memory(small_model):
+    entry = keep_model(replace(small_model, name="mine"))
+    assert entry.path.parent == models_folder()
+    assert find_model("mine").spec == small_model.spec
+    with pytest.raises(UserError, match="already"):
+        keep_model(replace(small_model, name="Mine"))
+    with pytest.raises(UserError, match="cannot be a model's name"):
+        keep_model(replace(small_model, name="../mine"))
+    assert [path.name for path in models_folder().iterdir()] == ["mine.safetensors"]
+
+
+@pytest.mark.parametrize("adopt", [True, False])
+def test_a_folder_that_cannot_be_made(file, small_model, monkeypatch, adopt):
+    monkeypatch.setenv("CGVIDEO_MODELS", str(file / "models"))  # below a file
+    with pytest.raises(UserError, match=r"cannot be written.*CGVIDEO_MODELS"):
+        keep_model(replace(small_model, name="x")) if adopt else add_model(file)
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("horse2zebra", "horse2zebra"),
+        ("my run (2)", "my-run-2"),
+        ("..hidden", "hidden"),
+        ("été", "t"),
+        ("con", "imported"),
+        ("夏", "imported"),
+        ("", "imported"),
+        ("x" * 99, "x" * 80),
+    ],
+)
+def test_any_text_becomes_a_name(text, name):
+    assert sane_name(text) == name
+
+
 def test_a_model_has_the_name_by_which_it_was_found(file, tmp_path, small_model):
     add_model(file, "mywinter")
     assert find_model("mywinter").name == "mywinter"
@@ -56,6 +100,14 @@ def test_unknown_name_lists_and_guesses():
         UserError, match=r"Did you mean summer2winter\? Known: summer2winter, winter2"
     ):
         find_model("sumer2winter")
+
+
+def test_a_checkpoint_in_place_of_a_model_is_told_the_way(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "latest_net_G.pth").write_bytes(b"PK\x03\x04 something else")
+    for use in (find_model, lambda name: add_model(Path(name))):
+        with pytest.raises(UserError, match=r"cgvideo models import latest_net_G\.pth"):
+            use("latest_net_G.pth")
 
 
 def test_unknown_path():

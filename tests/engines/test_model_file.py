@@ -7,6 +7,7 @@ from safetensors.numpy import save_file
 
 from engines.errors import UserError
 from engines.model_file import read_model, write_model
+from engines.spec import FAMILIES, NORMS, GeneratorSpec
 
 
 @pytest.fixture
@@ -29,6 +30,32 @@ def test_round_trip(written, small_model):
         assert model.weights[key].dtype == np.float16
         np.testing.assert_array_equal(model.weights[key], array)
     np.testing.assert_array_equal(model.std, small_model.std)
+
+
+@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_family_and_norm(tmp_path, make_model, family, norm):
+    model = make_model(GeneratorSpec(family, 4, 2, norm=norm), typical=False)
+    path = tmp_path / "any.safetensors"
+    write_model(path, model)
+    again = read_model(path)
+    assert again.spec == model.spec
+    assert again.weights.keys() == model.weights.keys() == model.spec.shapes.keys()
+
+
+def test_typical_statistics_of_batch_norms_have_weight_and_bias(make_model):
+    model = make_model(GeneratorSpec(base_channels=4, blocks=1, norm="batch_picture"))
+    scale, shift = model.typical_statistics()[0]
+    weight, bias = (model.weight(f"model.2.{name}") for name in ("weight", "bias"))
+    np.testing.assert_allclose(scale[:4], weight / model.std[:4], rtol=1e-3)
+    np.testing.assert_allclose(shift[:4], bias - model.mean[:4] * scale[:4], rtol=1e-3)
+
+
+def test_negative_variances_are_refused(tmp_path, make_model):
+    model = make_model(GeneratorSpec(base_channels=4, blocks=1, norm="batch"), typical=False)
+    model.weights["model.2.running_var"][1] = -1
+    with pytest.raises(UserError, match=r"variances in model\.2\.running_var that are negative"):
+        write_model(tmp_path / "bad.safetensors", model)
 
 
 @pytest.mark.parametrize("name", ["../up", "a\\b", "/etc/x", "", "a\nb"])

@@ -1,7 +1,9 @@
+import math
+
 import pytest
 
 from engines.errors import UserError
-from engines.spec import UPSAMPLINGS, GeneratorSpec
+from engines.spec import FAMILIES, NORMS, UPSAMPLINGS, GeneratorSpec
 
 
 def test_known_figures():
@@ -25,9 +27,28 @@ def test_keys_are_those_of_the_reference_project():
     assert keys[-3:] == ["model.16", "model.19", "model.23"]
 
 
-@pytest.mark.parametrize("upsampling", UPSAMPLINGS)
-def test_metadata_round_trip(upsampling):
-    spec = GeneratorSpec(base_channels=8, blocks=2, upsampling=upsampling)
+def test_figures_of_the_unet_of_pix2pix():
+    paper = GeneratorSpec("unet", 64, 8, norm="batch_picture")
+    assert paper.name == "unet 64x8"
+    assert (paper.multiple_of, paper.minimum_size) == (256, 256)
+    assert not paper.tileable
+    assert GeneratorSpec().tileable
+    assert paper.norm_channels == (128, 256, 512, 512, 512, 512) + (512,) * 4 + (256, 128, 64)
+    parameters = sum(math.prod(shape) for key, shape in paper.shapes.items() if "run" not in key)
+    assert parameters / 1e6 == pytest.approx(54.4, abs=0.05)  # as the project prints it
+    assert paper.halo > 256
+    assert GeneratorSpec("unet", 64, 8, norm="batch").statistics_channels == 0
+
+
+SPECS = [GeneratorSpec(base_channels=8, blocks=2, upsampling=name) for name in UPSAMPLINGS] + [
+    GeneratorSpec(family, base_channels=8, blocks=3, norm=norm)
+    for family in FAMILIES
+    for norm in NORMS
+]
+
+
+@pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.description)
+def test_metadata_round_trip(spec):
     assert GeneratorSpec.from_metadata(spec.to_metadata()) == spec
 
 
@@ -42,6 +63,8 @@ def test_metadata_round_trip(upsampling):
         {"blocks": "six"},
         {"base_channels": "-3"},
         {"base_channels": "1000000"},
+        {"family": "unet", "blocks": "1"},
+        {"family": "unet", "blocks": "11"},
     ],
 )
 def test_nonsense_is_the_users_error(change):
@@ -49,17 +72,27 @@ def test_nonsense_is_the_users_error(change):
         GeneratorSpec.from_metadata(GeneratorSpec().to_metadata() | change)
 
 
+def test_what_is_the_resnets_choice_is_not_the_unets():
+    with pytest.raises(UserError, match="no choice"):
+        GeneratorSpec("unet", blocks=5, upsampling="resize")
+
+
 def test_missing_field_is_named():
     with pytest.raises(UserError, match="blocks"):
         GeneratorSpec.from_metadata({"family": "resnet", "base_channels": "24"})
 
 
-@pytest.mark.parametrize("upsampling", UPSAMPLINGS)
-def test_reach_is_what_gradients_say(upsampling):
+WITHOUT_NORM = [
+    *(GeneratorSpec("resnet", 2, 2, norm="none", upsampling=name) for name in UPSAMPLINGS),
+    GeneratorSpec("unet", 2, 3, norm="none"),
+]
+
+
+@pytest.mark.parametrize("spec", WITHOUT_NORM, ids=lambda spec: spec.description)
+def test_reach_is_what_gradients_say(spec):
     torch = pytest.importorskip("torch")
     from engines.network import Generator
 
-    spec = GeneratorSpec(base_channels=2, blocks=2, norm="none", upsampling=upsampling)
     network = Generator(spec).double()
     for parameter in network.parameters():  # all positive, so that no path cancels or dies
         torch.nn.init.constant_(parameter, 0.01)
