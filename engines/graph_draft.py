@@ -28,12 +28,13 @@ class Draft:
     def __init__(self, model: onnx.ModelProto) -> None:
         self._model = model
         self.nodes: list[NodeProto] = list(model.graph.node)
+        self.outputs = [output.name for output in model.graph.output]
         self._constants = {constant.name: constant for constant in model.graph.initializer}
 
-    def maker(self, name: str, operation: str) -> NodeProto | None:
-        """The node that makes `name`, if it is of this operation."""
-        makers = (made for made in self.nodes if name in made.output)
-        return next((made for made in makers if made.op_type == operation), None)
+    def maker(self, name: str, operation: str = "") -> NodeProto | None:
+        """The node that makes `name`; None if it is not of this operation, or if there is none."""
+        made = next((made for made in self.nodes if name in made.output), None)
+        return made if made and operation in ("", made.op_type) else None
 
     def readers(self, name: str) -> int:
         """How many nodes read `name`."""

@@ -18,6 +18,8 @@ from engines.packed_columns import columns_in_pairs
 _LANES = 16
 """Outputs that a CPU's convolution computes at once (AVX-512, fp32): with fewer it idles."""
 
+_MANY_INPUTS = 512
+
 
 @at_each("Conv")
 def few_outputs_at_stride_2(draft: Draft, conv: NodeProto) -> str:
@@ -68,10 +70,15 @@ def few_outputs_by_phase(draft: Draft, conv: NodeProto) -> str:
 
 @at_each("ConvTranspose")
 def transposed_as_four(draft: Draft, conv: NodeProto) -> str:
-    """A transposed convolution becomes four plain ones, one for each phase, and a shuffle."""
+    """A transposed convolution becomes four plain ones, one for each phase, and a shuffle.
+
+    Worth it where there are many inputs, as in U-Nets: else the shuffle costs more than is saved.
+    """
     if why_not := _why_no_doubling(draft, conv):
         return why_not
     weight, bias = draft.kernel(conv)
+    if len(weight) < _MANY_INPUTS:
+        return f"{len(weight)} inputs are too few to win"
     output, made = conv.output[0], []
     for row, column in np.ndindex(2, 2):
         ys, xs = _taps(conv, row), _taps(conv, column)
@@ -131,6 +138,8 @@ def means_of_means(draft: Draft, mean: NodeProto) -> str:
     if draft.constant(mean.input[1]).tolist() != [2, 3]:
         return "it is not over height and width"
     channels, *scales = _layout(draft)[mean.input[0]]
+    if channels % _LANES == 0 and draft.outputs != ["statistics"]:
+        return f"{channels} channels fill the lanes"
     sides = [int(4 * scale) for scale in scales]
     if min(sides) < 2:
         return "its picture may have odd sides"
@@ -187,6 +196,7 @@ DEFAULT: tuple[Rewrite, ...] = (
     resized_as_transposed,
     few_outputs_at_stride_2,
     few_outputs_by_phase,
+    transposed_as_four,
     columns_in_pairs,
     means_of_means,
 )
