@@ -17,13 +17,13 @@ from typing import Any
 
 import numpy as np
 import onnx
-import openvino
 from onnx import TensorProto, helper, numpy_helper
 
 from engines.graph import build_graph
 from engines.graph_draft import Rewrite
 from engines.library import find_model
 from engines.model_file import Model
+from engines.openvino_engine import openvino  # without its telemetry
 from engines.rewrites import (
     DEFAULT,
     reflection_by_slices,

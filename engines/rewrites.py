@@ -19,6 +19,7 @@ _LANES = 16
 """Outputs that a CPU's convolution computes at once (AVX-512, fp32): with fewer it idles."""
 
 _MANY_INPUTS = 512
+"""From here on four plain convolutions are faster than a transposed one, shuffle included."""
 
 
 @at_each("Conv")
