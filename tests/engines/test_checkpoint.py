@@ -13,8 +13,8 @@ reference = pytest.importorskip("reference_networks")
 
 from torch import nn  # noqa: E402
 
-from engines.checkpoint import export_checkpoint, import_checkpoint  # noqa: E402
 from engines.backends import open_engine  # noqa: E402
+from engines.checkpoint import export_checkpoint, import_checkpoint  # noqa: E402
 from engines.engine import EngineRequest  # noqa: E402
 from engines.errors import UserError  # noqa: E402
 from engines.model_file import read_model, write_model  # noqa: E402
