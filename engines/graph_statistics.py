@@ -2,7 +2,6 @@
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import TensorProto
 
 from engines.graph_nodes import Nodes
 from engines.layers import Layer
@@ -22,16 +21,17 @@ class Statistics:
         self._lift = _lift(model)
         given = form == "statistics"
         self._given = iter(_unpack(graph, self._channels, self._lift)) if given else None
-        self._typical = iter(_typical_deviations(model))
-        self._norms = model.gain_and_offset()
+        std = model.std
+        self._typical = None if std is None else std.astype(np.float64)[None, :, None, None]
+        self._norms = model.gain_and_offset()[:, None, :, None, None]
         self._own = ""  # share of the frame's own statistics, known after the first norm
-        self._used: list[tuple[str, str]] = []
+        self._moments: list[tuple[str, str]] = []
         self._done = 0  # channels of the norms so far
 
     @property
     def complete(self) -> bool:
         """Whether all norms have been asked for."""
-        return len(self._used) == len(self._channels)
+        return self._done == sum(self._channels)
 
     def lift(self, layer: Layer) -> NDArray[np.float32]:
         """What to leave out of the bias in front of the next norm, see `_lift`."""
@@ -41,30 +41,24 @@ class Statistics:
         """Scale and shift `[N, channels, 1, 1]` of the next norm, in the type of the activations."""
         channels = slice(self._done, self._done + layer.outputs)
         self._done = channels.stop
-        typical = next(self._typical)
         if self._given:
-            self._used.append(next(self._given))
-            return self._used[-1]
+            return next(self._given)
         graph = self._graph
-        mean, variance = _moments(graph, graph.widen(values), typical)
-        if typical is not None:
-            # Values are centred, so the typical mean is 0.
-            self._own = self._own or _own_share(graph, variance, typical)
-            usual = graph.number(typical**2)
-            mean = graph.add("Mul", self._own, mean)
-            apart = graph.add("Mul", self._own, graph.add("Sub", variance, usual))
-            variance = graph.add("Add", usual, apart)
-        gain, offset = self._norms[:, None, channels, None, None] if layer.affine else (None, None)
-        scale, shift = _scale_and_shift(graph, mean, variance, gain, offset)
-        self._used.append((scale, shift))
+        self._moments.append(_moments(graph, graph.widen(values), self._typical is not None))
+        scale, shift = self._scale_and_shift(*self._moments[-1], channels)
         return graph.narrow(scale), graph.narrow(shift)
 
     def pack(self) -> None:
-        """The output `statistics`: the inverse of `_unpack`."""
+        """The output `statistics`: the inverse of `_unpack`.
+
+        Computed once more, from the moments of all norms: OpenVINO in bf16 keeps in fp32 what an
+        output is made of, and would do so with all that shares nodes with it.
+        """
         graph = self._graph
-        scales, shifts = (
-            graph.add("Concat", *names, axis=1) for names in zip(*self._used, strict=True)
+        means, moments = (
+            graph.add("Concat", *names, axis=1) for names in zip(*self._moments, strict=True)
         )
+        scales, shifts = self._scale_and_shift(means, moments, slice(None))
         lifted = graph.add("Mul", scales, graph.number(self._lift[None, :, None, None]))
         shifts = graph.add("Sub", shifts, lifted)
         rows = [
@@ -75,14 +69,26 @@ class Statistics:
         ]
         graph.add("Concat", *rows, name="statistics", axis=1)
 
-
-def _typical_deviations(model: Model) -> list[NDArray[np.float64] | None]:
-    """The typical deviation `[1, channels, 1, 1]` at each norm, or None for a file without."""
-    counts = model.spec.norm_channels
-    if model.std is None:
-        return [None] * len(counts)
-    parts = np.split(model.std.astype(np.float64), np.cumsum(counts)[:-1])
-    return [part[None, :, None, None] for part in parts]
+    def _scale_and_shift(self, mean: str, moment: str, channels: slice) -> tuple[str, str]:
+        """Scale and shift from what `_moments` gives, for these channels of all norms."""
+        graph, variance = self._graph, moment
+        if self._typical is not None:
+            typical = self._typical[:, channels]
+            variance = graph.add("Sub", moment, graph.add("Mul", mean, mean))
+            variance = graph.add("Max", variance, graph.number(0))
+            # Values are centred, so the typical mean is 0.
+            self._own = self._own or _own_share(graph, variance, typical)
+            usual = graph.number(typical**2)
+            mean = graph.add("Mul", self._own, mean)
+            apart = graph.add("Mul", self._own, graph.add("Sub", variance, usual))
+            variance = graph.add("Add", usual, apart)
+        deviation = graph.add("Sqrt", graph.add("Add", variance, graph.number(EPSILON)))
+        scale = graph.add("Reciprocal", deviation)
+        gain, offset = self._norms[:, :, channels]
+        if (gain == 1).all() and not offset.any():
+            return scale, graph.add("Neg", graph.add("Mul", mean, scale))
+        scale = graph.add("Mul", scale, graph.number(gain))
+        return scale, graph.add("Sub", graph.number(offset), graph.add("Mul", mean, scale))
 
 
 def _lift(model: Model) -> NDArray[np.float32]:
@@ -120,19 +126,18 @@ def _unpack(
     return list(zip(*split, strict=True))
 
 
-def _moments(graph: Nodes, values: str, typical: NDArray[np.float64] | None) -> tuple[str, str]:
-    """Mean and variance `[N, channels, 1, 1]` of `values` `[N, channels, H, W]`, in fp32."""
+def _moments(graph: Nodes, values: str, centred: bool) -> tuple[str, str]:
+    """Mean and mean square `[N, channels, 1, 1]` of `values` `[N, channels, H, W]`, in fp32.
+
+    In place of the mean square the variance, if the values are not centred (see `_lift`): then one
+    pass would cancel.
+    """
+    # On CPUs as fast as the fused norm, and it shows its work.
     axes = graph.sizes([2, 3])
     mean = graph.add("ReduceMean", values, axes)
-    if typical is None:  # not centred (see `_lift`), so one pass would cancel
-        apart = graph.add("Sub", values, mean)
-        return mean, graph.add("ReduceMean", graph.add("Mul", apart, apart), axes)
-    # Mean of squares less square of mean: on CPUs as fast as the fused norm, and it shows its work.
-    pixels = graph.add("ReduceProd", graph.add("Shape", values, start=2), keepdims=0)
-    pixels = graph.add("Cast", pixels, to=TensorProto.FLOAT)
-    squares = graph.add("Div", graph.add("ReduceSumSquare", values, axes), pixels)
-    variance = graph.add("Sub", squares, graph.add("Mul", mean, mean))
-    return mean, graph.add("Max", variance, graph.number(0))
+    if not centred:
+        values = graph.add("Sub", values, mean)
+    return mean, graph.add("ReduceMean", graph.add("Mul", values, values), axes)
 
 
 def _own_share(graph: Nodes, variance: str, typical: NDArray[np.float64]) -> str:
@@ -144,18 +149,3 @@ def _own_share(graph: Nodes, variance: str, typical: NDArray[np.float64]) -> str
     share = graph.add("Mul", share, graph.number(1 / (ORDINARY - FLAT)))
     share = graph.add("Clip", share, graph.number(0), graph.number(1))
     return graph.add("Mul", share, share)
-
-
-def _scale_and_shift(
-    graph: Nodes,
-    mean: str,
-    variance: str,
-    gain: NDArray[np.float64] | None,
-    offset: NDArray[np.float64] | None,
-) -> tuple[str, str]:
-    deviation = graph.add("Sqrt", graph.add("Add", variance, graph.number(EPSILON)))
-    scale = graph.add("Reciprocal", deviation)
-    if gain is None or offset is None:
-        return scale, graph.add("Neg", graph.add("Mul", mean, scale))
-    scale = graph.add("Mul", scale, graph.number(gain))
-    return scale, graph.add("Sub", graph.number(offset), graph.add("Mul", mean, scale))
