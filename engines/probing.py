@@ -10,6 +10,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from engines.errors import UserError
+
 PATIENCE_SECONDS = 60.0
 """Importing a runtime from a cold disk may take half of it."""
 
@@ -74,8 +76,9 @@ def reply(questions: Mapping[str, Callable[..., Mapping[str, Any]]]) -> None:
     try:
         facts = questions[sys.argv[1]](*sys.argv[2:])
     except Exception as error:
-        lines = str(error).strip().splitlines() or [""]
-        sys.stderr.write(f"\n{type(error).__name__}: {lines[0]}\n")
+        text = (str(error).strip().splitlines() or [""])[0]
+        kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
+        sys.stderr.write(f"\n{kind}{text}\n")
         sys.exit(1)
     # The last line counts: libraries may have printed before.
     sys.stdout.write(f"\n{json.dumps(facts)}\n")
