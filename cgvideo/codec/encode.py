@@ -86,7 +86,19 @@ CODECS = {
         "hevc_nvenc", "hevc", _nvenc, 0.3, 22, 1, "p4", NVENC_PRESETS, stand_in="hevc"
     ),
 }
-CHROMA_SUBSAMPLED = ("420", "422", "411", "410", "440", "nv12", "nv16", "nv21", "p010", "p016", "p21")
+CHROMA_SUBSAMPLED = (
+    "420",
+    "422",
+    "411",
+    "410",
+    "440",
+    "nv12",
+    "nv16",
+    "nv21",
+    "p010",
+    "p016",
+    "p21",
+)
 IN_GPU_MEMORY = ("cuda",)  # formats of frames that are on a GPU already, which ours never are
 
 
