@@ -118,7 +118,7 @@ def cpu_quota(root: Path = Path("/")) -> float | None:
     """Processors' worth of time that the cgroups of this process allow, the least of all levels."""
     quotas = []
     for folder in _cgroups(root, "cpu"):
-        quota, period = (_text(folder / "cpu.max").split() + ["", ""])[:2]  # version 2
+        quota, period, *_ = *_text(folder / "cpu.max").split(), "", ""  # version 2
         if not quota:  # version 1
             quota = _text(folder / "cpu.cfs_quota_us").strip()
             period = _text(folder / "cpu.cfs_period_us").strip()

@@ -111,9 +111,7 @@ def lay_out(
     eager = [each for each in field.running if each.eager]
     converting = [(each, each.engine) for each in field.running if each.engine is not None][:2]
     count = fitting(
-        CONVERT_SHARE * seconds, [each for each, _ in converting], ALONE_SHARE = 0.2
-STAGES = ("decode", "to device", "engine", "back", "encode")
-FEWEST_FRAMES, MOST_FRAMES
+        CONVERT_SHARE * seconds, [each for each, _ in converting], FEWEST_FRAMES, MOST_FRAMES
     )
     plain_count = fitting(PLAIN_SHARE * seconds, eager, 2, count)
     say(f"drawing a clip of {count} frames")
@@ -123,7 +121,9 @@ FEWEST_FRAMES, MOST_FRAMES
     source = VideoSource(probe(clip), size[::-1])
     frames = np.concatenate([padded(each.pixels, model) for each in source.frames()])
 
-    ways = [Trial(f"OpenCV, {each.name}", plain_way(clip, each, plain_count), True) for each in eager]
+    ways = [
+        Trial(f"OpenCV, {each.name}", plain_way(clip, each, plain_count), True) for each in eager
+    ]
     plans = []
     for number, (each, engine) in enumerate(converting):
         output = folder / f"converted{number}.mp4"
@@ -136,7 +136,9 @@ FEWEST_FRAMES, MOST_FRAMES
         for each, parity in zip(field.running, parities, strict=True)
     ]
     some = frames[:ENCODED_FRAMES]
-    translated = np.concatenate([chosen.network(some[index : index + 1]) for index in range(len(some))])
+    translated = np.concatenate(
+        [chosen.network(some[index : index + 1]) for index in range(len(some))]
+    )
     translated = translated[:, : size[1], : size[0]]
     stages = {
         "decode": Trial("decode", decoding(source, count)),

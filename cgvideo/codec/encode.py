@@ -14,7 +14,6 @@ from cgvideo.codec.errors import local_name, writing
 from cgvideo.frame import Pixels
 from engines.errors import UserError
 
-
 SOFTWARE = f"PyAV {av.__version__}, FFmpeg {av.ffmpeg_version_info}"
 """Whose encoders and scaler these are: other versions give other bytes."""
 
