@@ -1,5 +1,6 @@
 """Rounds in which everything has its turn."""
 
+import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,6 +21,7 @@ from cgvideo.codec.probe import probe
 from cgvideo.codec.render import write_clip
 from cgvideo.plan import engine_size, make_plan
 from cgvideo.settings import Settings
+from engines.machine import processor
 from engines.model_file import Model
 from engines.runtimes import Survey, survey
 from engines.yardsticks import GEMM, numpy_product, torch_product
@@ -34,6 +36,7 @@ FEWEST_FRAMES, MOST_FRAMES = 8, 96
 ENCODED_FRAMES = 12
 IDENTICAL = 99.0  # dB, in place of infinity
 SAMPLE_RATE = 48_000
+BUSY_LOAD = 0.25  # of each core
 
 Frames = NDArray[Any]
 Say = Callable[[str], None]
@@ -65,6 +68,7 @@ def bench(
     Raises:
         UserError: not even the engine that `convert` would use can run here.
     """
+    busy = _busy_note()
     say("asking the runtimes what works here")
     found = survey()
     with ExitStack() as opened:
@@ -92,7 +96,7 @@ def bench(
             *(Row(name, problem=problem) for name, problem in field.failed.items()),
         ),
         stages=tuple(stages.get(name, Row(name)) for name in STAGES),
-        notes=tuple(field.notes),
+        notes=(*busy, *field.notes),
         machine=describe_machine(found),
     )
 
@@ -211,6 +215,17 @@ def compare(field: Field, frame: Frames) -> list[float | None]:
 def _psnr(picture: Frames, expected: Frames) -> float:
     error = float(np.mean((picture - expected) ** 2))
     return IDENTICAL if error == 0 else min(IDENTICAL, float(10 * np.log10(255**2 / error)))
+
+
+def _busy_note() -> tuple[str, ...]:
+    """A line if others keep the processor busy."""
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+    if load < BUSY_LOAD * processor().threads:
+        return ()
+    return (
+        f"The machine was busy before this began (load {load:.1f} on {processor().threads} cores):"
+        " trust the ratios, not the seconds.",
+    )
 
 
 def _quickest(once: Callable[[], object]) -> float:

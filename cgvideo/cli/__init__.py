@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from cgvideo.cli import convert, demo, models
+from cgvideo.cli import bench, convert, demo, models
 from cgvideo.cli.reports import FAILED, INTERRUPTED, emit
 from engines.errors import UserError
 
@@ -19,6 +19,7 @@ app = typer.Typer(
 )
 app.command("convert")(convert.convert)
 app.command("demo")(demo.demo)
+app.command("bench")(bench.bench)
 app.add_typer(models.app, name="models")
 
 
