@@ -5,7 +5,6 @@ an `Engine` takes them. They hold no resource but memory.
 """
 
 from collections.abc import Callable
-from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -51,7 +50,8 @@ def onnxruntime_network(model: Model, size: tuple[int, int]) -> Network:
 
     Its threads do not spin while they wait: they would take the time of whoever runs next to it.
     """
-    onnxruntime: Any = import_module("onnxruntime")
+    import onnxruntime
+
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = processor().threads
     options.log_severity_level = 3

@@ -224,7 +224,7 @@ def _busy_note() -> tuple[str, ...]:
         return ()
     return (
         f"The machine was busy before this began (load {load:.1f} on {processor().threads} cores):"
-        " trust the ratios, not the seconds.",
+        " these figures are worth little, and those of PyTorch least.",
     )
 
 

@@ -1,11 +1,11 @@
 """What was measured, and what it says."""
 
 import platform
+import statistics
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib import metadata
-from statistics import median
 from typing import Any
 
 from cgvideo.codec.encode import SOFTWARE
@@ -30,7 +30,7 @@ class Row:
 
     @property
     def median(self) -> float | None:
-        return median(self.seconds) if self.seconds else None
+        return statistics.median(self.seconds) if self.seconds else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class Report:
         if not eager or not row.seconds:
             return None
         best = map(min, zip(*eager, strict=True))
-        return median(plain / own for plain, own in zip(best, row.seconds, strict=True))
+        return statistics.median(plain / own for plain, own in zip(best, row.seconds, strict=True))
 
     def speed(self, row: Row) -> float | None:
         """GMAC/s."""
