@@ -64,7 +64,7 @@ class Report:
         eager = [other.seconds for other in rows if other.eager and other.seconds]
         if not eager or not row.seconds:
             return None
-        best = map(min, zip(*eager, strict=True))
+        best: list[float] = [min(each) for each in zip(*eager, strict=True)]
         return statistics.median(plain / own for plain, own in zip(best, row.seconds, strict=True))
 
     def speed(self, row: Row) -> float | None:

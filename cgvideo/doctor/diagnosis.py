@@ -17,6 +17,7 @@ Mark = Literal["ok", "better", "broken"]
 """Good as it is; it works, and could be better; it does not work."""
 
 GB = 1e9
+GIB = 1 << 30  # as GPUs and memory are sold
 SCARCE_MEMORY = 1.5 * GB  # a built-in model takes 0.3 GB at 640x360 and 0.8 at 1080p, as measured
 SCARCE_DISK = 1 * GB
 NOT_FOR_RTX = ((9, 0), (10, 0), (10, 3))  # GPUs of data centres, which TensorRT for RTX leaves out
@@ -78,7 +79,7 @@ def _summary(seen: Examination, findings: list[Finding], able: bool) -> str:
     broken = [finding for finding in findings if finding.mark == "broken"]
     if not able:
         first = next(finding for finding in findings if finding.vital)
-        return f"As it is, convert does not run on this machine: {first.found}. {first.mend}."
+        return f"As it is, convert does not run on this machine: {first.found}. To mend it: {first.mend}."
     identity = seen.speed.facts["identity"]
     engine = {"openvino": "OpenVINO", "torch": "PyTorch"}.get(
         identity["backend"], identity["backend"]
@@ -172,11 +173,11 @@ def _memory(found: Memory) -> list[Finding]:
     usable = found.usable
     if usable is None:
         return [Finding("Memory", "the system does not say how much there is")]
-    text = f"{usable / GB:.1f} GB"
+    text = f"{usable / GIB:.1f} GiB"
     if found.limit is not None and found.total is not None:
-        text += f" (cgroup limit; the machine has {found.total / GB:.1f})"
+        text += f" (cgroup limit; the machine has {found.total / GIB:.1f})"
     if found.available is not None:
-        text += f", {min(found.available, usable) / GB:.1f} free"
+        text += f", {min(found.available, usable) / GIB:.1f} free"
     if min(usable, found.available or usable) < SCARCE_MEMORY:
         return [
             Finding(
@@ -240,7 +241,7 @@ def _nvidia(found: Survey, speed: Answer) -> list[Finding]:
 
 def _described(gpu: Gpu) -> str:
     capability = ".".join(map(str, gpu.capability))
-    return f"{gpu.name}, {gpu.bytes / GB:.0f} GB, compute capability {capability}"
+    return f"{gpu.name}, {gpu.bytes / GIB:.0f} GiB, compute capability {capability}"
 
 
 def _use_of(gpu: Gpu, nvidia: Nvidia, torch: Runtime) -> tuple[str, str, Mark]:
@@ -400,7 +401,7 @@ def _in_hardware(
     if works:
         means = "convert decodes on the processor all the same, to the same picture everywhere"
         if offered:
-            means = f"--codec {works[0]} takes the encoding off the processor, in larger files"
+            means = f"--codec {works[0]} takes the encoding off the processor"
         findings.append(Finding("Video", f"{name}: {', '.join(works)} worked when tried", means))
     for codec, problem in fails.items():
         text = f"{name}: {codec} does not work ({problem})"
