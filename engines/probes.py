@@ -108,7 +108,7 @@ def onnxruntime() -> Facts:
     """Let onnxruntime run a tiny generator."""
     from engines.yardsticks import onnxruntime_network
 
-    _check(onnxruntime_network(_tiny(), SIZE))
+    _check(onnxruntime_network(tiny_model(), SIZE))
     return {}
 
 
@@ -146,7 +146,7 @@ def speed(rows: str = "360", columns: str = "640", model: str = "summer2winter")
 
 def _try(backend: str, device: str) -> dict[str, Any]:
     request = EngineRequest(cast(Any, backend), device, streams=1, size=SIZE)
-    with open_engine(_tiny(), request) as engine:
+    with open_engine(tiny_model(), request) as engine:
         _check(engine)
         return dict(engine.identity)
 
@@ -160,7 +160,7 @@ def _check(engine: Callable[[Any], Any]) -> None:
         raise RuntimeError("gives a picture without content")
 
 
-def _tiny() -> Model:
+def tiny_model() -> Model:
     """A small generator with random weights."""
     spec = GeneratorSpec(base_channels=8, blocks=1)
     random = np.random.default_rng(0)
