@@ -138,6 +138,23 @@ def memory_limit(root: Path = Path("/")) -> int | None:
     return min(limits, default=None)
 
 
+def busy_seconds(root: Path = Path("/")) -> float | None:
+    """Seconds that the cores this process may use have worked for anyone since the machine started.
+
+    None where the system does not say (other than Linux).
+    """
+    if not hasattr(os, "sched_getaffinity"):
+        return None
+    own = {f"cpu{number}" for number in os.sched_getaffinity(0)}
+    ticks = 0
+    for line in _text(root / "proc/stat").splitlines():
+        name, *counts = line.split()
+        if name in own:
+            user, nice, system, _idle, _waiting, *others = map(int, counts[:8])
+            ticks += user + nice + system + sum(others)  # interrupts, and what a host took away
+    return ticks / os.sysconf("SC_CLK_TCK") if ticks else None
+
+
 def _cgroups(root: Path, controller: str) -> Iterable[Path]:
     """The folders of this process's cgroups for a controller, from its own up to the topmost.
 

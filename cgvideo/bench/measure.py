@@ -1,13 +1,12 @@
 """Rounds in which everything has its turn."""
 
-import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +20,7 @@ from cgvideo.codec.probe import probe
 from cgvideo.codec.render import write_clip
 from cgvideo.plan import engine_size, make_plan
 from cgvideo.settings import Settings
-from engines.machine import processor
+from engines.machine import busy_seconds, processor
 from engines.model_file import Model
 from engines.runtimes import Survey, survey
 from engines.yardsticks import GEMM, numpy_product, torch_product
@@ -29,17 +28,19 @@ from engines.yardsticks import GEMM, numpy_product, torch_product
 SECONDS = 40.0
 """About how long the rounds take. Making ready comes on top: it is a minute in all."""
 
-ROUNDS = 2  # for which the clip's length is chosen; there may come to be more
-CONVERT_SHARE, PLAIN_SHARE, ALONE_SHARE = 0.6, 0.2, 0.2  # of the time
+ROUNDS = 3  # for which the clip's length is chosen; there may come to be fewer or more
+CONVERT_SHARE, PLAIN_SHARE, ALONE_SHARE = 0.5, 0.2, 0.2  # of the time
 STAGES = ("decode", "to device", "engine", "back", "encode")
 FEWEST_FRAMES, MOST_FRAMES = 8, 96
 ENCODED_FRAMES = 12
 IDENTICAL = 99.0  # dB, in place of infinity
 SAMPLE_RATE = 48_000
-BUSY_LOAD = 0.25  # of each core
+SLACK = 1.15  # how much longer it may take for the sake of one more round
+BUSY = 0.1  # of the processor, taken by others
 
 Frames = NDArray[Any]
 Say = Callable[[str], None]
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,6 @@ def bench(
     Raises:
         UserError: not even the engine that `convert` would use can run here.
     """
-    busy = _busy_note()
     say("asking the runtimes what works here")
     found = survey()
     with ExitStack() as opened:
@@ -76,7 +76,13 @@ def bench(
         frame = padded(next(pictures(size, 1)), model)
         field = make_ready(model, frame, backend, found, opened, say)
         course = lay_out(field, model, size, seconds, folder, found, say)
-        rounds, product = run_rounds(course, seconds, say)
+        (rounds, product), others = others_share(lambda: run_rounds(course, seconds, say))
+    notes = list(field.notes)
+    if others > BUSY:
+        notes.append(
+            f"Others took {others:.0%} of the processor meanwhile: these figures are worth little,"
+            " and those of PyTorch least."
+        )
     stages = {name: trial.row for name, trial in course.stages.items()}
     stages["engine"] = replace(course.engines[0].row, name="engine")
     chosen = field.running[0].engine
@@ -96,7 +102,7 @@ def bench(
             *(Row(name, problem=problem) for name, problem in field.failed.items()),
         ),
         stages=tuple(stages.get(name, Row(name)) for name in STAGES),
-        notes=(*busy, *field.notes),
+        notes=tuple(notes),
         machine=describe_machine(found),
     )
 
@@ -163,7 +169,7 @@ def run_rounds(course: Course, seconds: float, say: Say) -> tuple[int, float]:
     Gives the number of rounds, and GMAC/s of the fastest matrix product.
     """
     rounds, product, began = 0, 0.0, time.perf_counter()
-    while not rounds or (time.perf_counter() - began) * (rounds + 1) / rounds < seconds * 1.1:
+    while not rounds or (time.perf_counter() - began) * (rounds + 1) / rounds < seconds * SLACK:
         rounds += 1
         say(f"round {rounds}: from file to file")
         for trial in course.ways:
@@ -217,15 +223,15 @@ def _psnr(picture: Frames, expected: Frames) -> float:
     return IDENTICAL if error == 0 else min(IDENTICAL, float(10 * np.log10(255**2 / error)))
 
 
-def _busy_note() -> tuple[str, ...]:
-    """A line if others keep the processor busy."""
-    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
-    if load < BUSY_LOAD * processor().threads:
-        return ()
-    return (
-        f"The machine was busy before this began (load {load:.1f} on {processor().threads} cores):"
-        " these figures are worth little, and those of PyTorch least.",
-    )
+def others_share(run: Callable[[], Result]) -> tuple[Result, float]:
+    """Do `run`; what part of the processor's time others took meanwhile, 0 where nobody knows."""
+    began, own, busy = time.perf_counter(), time.process_time(), busy_seconds()
+    result = run()
+    elapsed, own = time.perf_counter() - began, time.process_time() - own
+    after = busy_seconds()
+    if busy is None or after is None:
+        return result, 0.0
+    return result, max(0.0, (after - busy - own) / (elapsed * processor().cores))
 
 
 def _quickest(once: Callable[[], object]) -> float:

@@ -1,11 +1,13 @@
 """What a machine offers, read from files as Linux writes them."""
 
+import os
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from engines.machine import cpu_quota, memory, memory_limit, processor
+from engines.machine import busy_seconds, cpu_quota, memory, memory_limit, processor
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="these are Linux's files")
 
@@ -94,3 +96,22 @@ def test_cgroups_of_version_1(tmp_path):
     )
     assert memory_limit(tmp_path) is None
     assert cpu_quota(tmp_path) is None
+
+
+@linux
+def test_the_work_of_this_process_is_part_of_what_the_cores_did():
+    before, own = busy_seconds(), time.process_time()
+    while time.process_time() - own < 0.1:
+        pass
+    assert busy_seconds() - before >= 0.05  # counted in hundredths
+
+
+@linux
+def test_cores_that_this_process_may_not_use_do_not_count(tmp_path, monkeypatch):
+    lines = (
+        "cpu 9 9 9 9 9 9 9 9 0 0\ncpu0 100 0 50 999 999 10 20 20 0 0\ncpu1 7 0 0 9 9 0 0 0 0 0\n"
+    )
+    monkeypatch.setattr("os.sched_getaffinity", lambda process: {0})
+    ticks = os.sysconf("SC_CLK_TCK")
+    assert busy_seconds(_write(tmp_path, {"proc/stat": lines})) == 200 / ticks
+    assert busy_seconds(tmp_path / "nowhere") is None
