@@ -68,6 +68,9 @@ def make_ready(
     if asked == "auto" and trouble:
         asked = "openvino"
         notes.append(f"The NVIDIA GPU is left out ({trouble}); `cgvideo doctor` says more.")
+    likely = asked if asked != "auto" else "torch" if _cuda(survey) else "openvino"
+    if problem := _problem(likely, survey):
+        raise UserError(f"{likely} is present but broken: {problem}", "`cgvideo doctor` says more")
     first = EngineRequest(cast(Any, asked), size=size)
     say("making the engine ready that convert would use")
     chosen = opened.enter_context(open_engine(model, first))
@@ -93,10 +96,11 @@ def make_ready(
 
     for request in _others(chosen, first, backend, survey):
         words = (request.backend, request.device, request.precision)
-        enter(
-            " ".join(word for word in words if word not in ("auto", "cpu")),
-            partial(engine, request),
-        )
+        name = " ".join(word for word in words if word not in ("auto", "cpu"))
+        if problem := _problem(request.backend, survey):
+            failed[name] = problem
+        else:
+            enter(name, partial(engine, request))
     for package, name, make in _yardsticks(model, size):
         runtime = survey.runtimes[package]
         if runtime.works:
@@ -130,7 +134,7 @@ def _others(
     devices: dict[str, list[str]] = {"openvino": ["cpu"], "torch": []}
     if "GPU" in survey.runtimes["openvino"].facts.get("devices", ()):
         devices["openvino"].append("gpu")
-    if str(survey.runtimes["torch"].facts.get("device", "")).startswith("cuda"):
+    if _cuda(survey):
         devices["torch"].append("cuda")
     own, device = chosen.identity["backend"], chosen.identity["device"].lower()
     known = {(own, device, "auto"), (own, device, chosen.identity["precision"])}
@@ -148,6 +152,15 @@ def _others(
             known.add((name, place, precision))
             asked: Any = {"backend": name, "device": place, "precision": precision}
             yield replace(first, **asked)
+
+
+def _cuda(survey: Survey) -> bool:
+    return str(survey.runtimes["torch"].facts.get("device", "")).startswith("cuda")
+
+
+def _problem(backend: str, survey: Survey) -> str:
+    """What a child found wrong with a backend's runtime: it must not be tried in this process."""
+    return survey.runtimes[backend].problem if backend in survey.runtimes else ""
 
 
 def _name(engine: Engine) -> str:

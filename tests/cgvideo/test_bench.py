@@ -150,6 +150,18 @@ def test_a_broken_gpu_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     assert any("crashes (SIGSEGV)" in note for note in field.notes)
 
 
+@pytest.mark.parametrize(("backend", "broken"), [("all", "openvino"), ("torch", "torch")])
+def test_a_runtime_that_crashed_in_its_child_is_not_tried_here(
+    monkeypatch: pytest.MonkeyPatch, backend: str, broken: str
+) -> None:
+    monkeypatch.setattr(contenders, "open_engine", lambda *words: pytest.fail("tried"))
+    runtimes = {name: Runtime(name) for name in RUNTIMES}
+    runtimes[broken] = Runtime(broken, "1", {}, "crashes (SIGILL)")
+    monkeypatch.setattr("cgvideo.bench.measure.survey", lambda: Survey(Nvidia(), runtimes))
+    with pytest.raises(UserError, match=f"{broken} is present but broken: crashes"):
+        bench(tiny_model(), (64, 64), backend, seconds=0.2)
+
+
 def test_ratios_are_taken_round_by_round() -> None:
     eager = Row("PyTorch eager fp32", (2.0, 20.0, 2.0), eager=True)
     last = Row("channels_last", (4.0, 10.0, 4.0), eager=True)
