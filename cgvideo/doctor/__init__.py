@@ -3,7 +3,8 @@
 `examine` looks; `diagnose` says what it means, and is a pure function of what was seen.
 """
 
-from cgvideo.doctor.diagnosis import Diagnosis, Finding, diagnose
+from cgvideo.doctor.diagnosis import Diagnosis, diagnose
 from cgvideo.doctor.examination import Examination, examine
+from cgvideo.doctor.finding import Finding
 
 __all__ = ["Diagnosis", "Examination", "Finding", "diagnose", "examine"]
