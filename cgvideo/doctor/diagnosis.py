@@ -31,7 +31,7 @@ def diagnose(seen: Examination) -> Diagnosis:
     if seen.speed.problem and not any(finding.vital for finding in findings):
         findings.append(
             Finding(
-                "Runtimes",
+                "Conversion",
                 f"the engine that convert chooses fails: {seen.speed.problem}",
                 "no conversion runs as it is",
                 "try convert … --device cpu, or --backend openvino",
