@@ -23,7 +23,7 @@ from engines.graph import build_graph
 from engines.graph_draft import Rewrite
 from engines.library import find_model
 from engines.model_file import Model
-from engines.openvino_engine import openvino  # without its telemetry
+from engines.openvino_runtime import core
 from engines.rewrites import (
     DEFAULT,
     reflection_by_slices,
@@ -133,9 +133,8 @@ def timed(runs: dict[str, Callable[[], object]], rounds: int) -> dict[str, list[
 
 def compiled(model: onnx.ModelProto, precision: str, inputs: Sequence[Any]) -> Callable[[], object]:
     """The model on the CPU with one stream, ready to run on these inputs."""
-    core = openvino.Core()
     options = {"NUM_STREAMS": "1", "INFERENCE_PRECISION_HINT": PRECISIONS[precision]}
-    network = core.compile_model(core.read_model(model.SerializeToString()), "CPU", options)
+    network = core().compile_model(core().read_model(model.SerializeToString()), "CPU", options)
     request = network.create_infer_request()
     fed = dict(enumerate(inputs))
     return lambda: request.infer(fed)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cgvideo.codec.encode import CODECS
 from cgvideo.plan import Plan
 from cgvideo.translate import padded_size
 from engines.engine import Engine
@@ -21,8 +22,6 @@ class Estimate:
     free_bytes: int
 
 
-# Bits a pixel of an encoded frame, generously: parts and the joined file are both on the disk.
-USUAL_BITS_PER_PIXEL = {"h264": 0.25, "hevc": 0.2, "ffv1": 8.0}
 OVERHEAD = 1.08  # decoding and encoding beside the engine
 
 
@@ -41,10 +40,10 @@ def estimate(plan: Plan, engine: Engine) -> Estimate:
     per_frame = took / plan.batch * OVERHEAD
     frames = plan.expected_frames
     rows, columns = plan.encoding.size
-    bits = USUAL_BITS_PER_PIXEL[plan.encoding.codec] * rows * columns
+    bits = CODECS[plan.encoding.codec].bits_per_pixel * rows * columns
     return Estimate(
         per_frame,
         None if frames is None else frames * per_frame,
-        None if frames is None else round(frames * bits / 8 * 2),
+        None if frames is None else round(frames * bits / 8 * 2),  # the parts, and the joined file
         shutil.disk_usage(plan.output.parent).free,
     )

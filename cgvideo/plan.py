@@ -25,6 +25,7 @@ from cgvideo.codec.encode import (
     write_part,
 )
 from cgvideo.codec.errors import reading
+from cgvideo.codec.hardware import hardware_of
 from cgvideo.codec.join import FORMATS, TURNING, Muxing, Part
 from cgvideo.codec.rehearsal import rehearse
 from cgvideo.codec.streams import TimeShift
@@ -243,7 +244,7 @@ def usual_suffix(clip: Clip, settings: Settings) -> str:
     suffix = clip.path.suffix.lower()
     if suffix not in FORMATS or settings.codec == "ffv1":
         return ".mkv"
-    if settings.codec == "hevc" and FORMATS[suffix] == "flv":
+    if CODECS[settings.codec].format == "hevc" and FORMATS[suffix] == "flv":
         return ".mkv"
     return suffix
 
@@ -262,6 +263,7 @@ def _source_notices(clip: Clip) -> list[str]:
 def _choose_encoding(
     clip: Clip, size: tuple[int, int], settings: Settings, muxer: str, notices: list[str]
 ) -> Encoding:
+    hardware = hardware_of(settings.codec)
     height, width = size
     orientation, aspect = clip.orientation, clip.sample_aspect_ratio
     if not orientation.is_upright and muxer not in TURNING:
@@ -291,6 +293,7 @@ def _choose_encoding(
         aspect,
         clip.color.for_rgb() if is_rgb(pixel_format) else clip.color.for_yuv(coded[0]),
         orientation,
+        hardware,
     )
 
 

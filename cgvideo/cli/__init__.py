@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from cgvideo.cli import convert, demo, engines, export, models
+from cgvideo.cli import bench, convert, demo, doctor, engines, export, models
 from cgvideo.cli.reports import FAILED, INTERRUPTED, emit
 from engines.errors import UserError
 
@@ -20,6 +20,8 @@ app = typer.Typer(
 app.command("convert")(convert.convert)
 app.command("demo")(demo.demo)
 app.command("export")(export.export)
+app.command("bench")(bench.bench)
+app.command("doctor")(doctor.doctor)
 app.add_typer(models.app, name="models")
 app.add_typer(engines.app, name="engines")
 

@@ -37,13 +37,19 @@ def convert(
         1.0, help="Blend with the source: 0 is the source, 1 the full translation."
     ),
     codec: str = typer.Option(
-        "h264", help="h264 (plays everywhere), hevc (smaller), ffv1 (lossless)."
+        "h264",
+        help="h264 (plays everywhere), hevc (smaller), ffv1 (lossless); on an NVIDIA GPU where"
+        " `cgvideo doctor` finds them: h264_nvenc, hevc_nvenc.",
     ),
     crf: float | None = typer.Option(
-        None, help="Quality, 0 to 51: lower is better and larger. Default: 16 (h264), 20 (hevc)."
+        None,
+        help="Quality, 0 to 51: lower is better and larger. Default: 16 (h264), 20 (hevc),"
+        " 19 (h264_nvenc), 22 (hevc_nvenc).",
     ),
     preset: str | None = typer.Option(
-        None, help="Encoder's effort, ultrafast to veryslow. Default: veryfast (h264), fast (hevc)."
+        None,
+        help="Encoder's effort, ultrafast to veryslow, of NVENC p1 to p7. Default: veryfast (h264),"
+        " fast (hevc), p4 (NVENC).",
     ),
     pix_fmt: str | None = typer.Option(
         None, help="Pixel format of the encoder. Default: yuv420p; yuv444p where a side is odd."

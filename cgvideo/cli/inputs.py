@@ -3,6 +3,7 @@
 from collections import defaultdict
 from pathlib import Path
 
+from cgvideo.codec.hardware import hardware_of
 from cgvideo.codec.images import is_picture
 from cgvideo.codec.probe import probe
 from cgvideo.plan import usual_suffix
@@ -11,11 +12,13 @@ from engines.errors import UserError
 
 
 def check_inputs(inputs: list[Path], model: str, settings: Settings) -> None:
-    """Refuse a list whose results would not each have a place of their own.
+    """Refuse a list whose results would not each have a place of their own, or no encoder.
 
     Raises:
-        UserError: two inputs would become the same file, or several one.
+        UserError: two inputs would become the same file, or several one; the encoder does not work.
     """
+    if not all(map(is_picture, inputs)):
+        hardware_of(settings.codec)  # refuses before anything takes long
     asked = settings.output
     if len(inputs) > 1 and asked is not None and not asked.is_dir():
         raise UserError(

@@ -67,7 +67,7 @@ def explanation(plan: Plan, engine: Engine, model: Model, cost: Estimate) -> lis
     ]
     rows, columns = encoding.size
     options = dict(encoding.options)
-    settings = [f"{name} {options[name]}" for name in ("crf", "preset") if name in options]
+    settings = [f"{name} {options[name]}" for name in ("crf", "cq", "preset") if name in options]
     made = ", ".join([encoding.codec, *settings, encoding.pixel_format])
     streams = ", ".join(
         f"{way.info} {'copied' if way.how == 'copy' else 'converted ' + way.how}"

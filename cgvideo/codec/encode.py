@@ -1,6 +1,6 @@
 """Encoders, their settings, and the part file that a segment becomes."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -14,27 +14,10 @@ from cgvideo.codec.errors import local_name, writing
 from cgvideo.frame import Pixels
 from engines.errors import UserError
 
-
-@dataclass(frozen=True, slots=True)
-class Codec:
-    """A codec that can be asked for, and its encoder's usual settings."""
-
-    encoder: str
-    crf: int | None
-    """constant rate factor: lower is better and larger; None for lossless codecs"""
-    preset: str | None
-
-
 SOFTWARE = f"PyAV {av.__version__}, FFmpeg {av.ffmpeg_version_info}"
 """Whose encoders and scaler these are: other versions give other bytes."""
 
-CODECS = {
-    # On a CPU the encoder takes its time from the engine; veryfast at 16 looks as medium at 17 does.
-    "h264": Codec("libx264", 16, "veryfast"),
-    "hevc": Codec("libx265", 20, "fast"),
-    "ffv1": Codec("ffv1", None, None),
-}
-PRESETS = (
+X26X_PRESETS = (
     "ultrafast",
     "superfast",
     "veryfast",
@@ -45,7 +28,77 @@ PRESETS = (
     "slower",
     "veryslow",
 )
-CHROMA_SUBSAMPLED = ("420", "422", "411", "410", "440", "nv12", "nv21", "p010")
+NVENC_PRESETS = ("p1", "p2", "p3", "p4", "p5", "p6", "p7")  # fastest to best
+
+
+@dataclass(frozen=True, slots=True)
+class Codec:
+    """A codec that can be asked for, and its encoder's usual settings."""
+
+    encoder: str
+    format: str
+    """what the encoder writes, whoever made it: this is what containers and players go by"""
+    options: Callable[[str, str, int], dict[str, str]]
+    """the encoder's options for a CRF, a preset and a number of threads"""
+    bits_per_pixel: float
+    """of the result, generously: to reckon the room on the disk"""
+    crf: int | None = None
+    """constant rate factor: lower is better and larger; None for lossless codecs"""
+    best_crf: int = 0
+    preset: str = ""
+    presets: tuple[str, ...] = ()
+    stand_in: str = ""
+    """of an encoder in hardware: the codec that does the same in software"""
+
+
+def _x264(crf: str, preset: str, threads: int) -> dict[str, str]:
+    options = {"threads": str(threads), "x264-params": "cpu-independent=1"}
+    return {"crf": crf, "preset": preset, **options}
+
+
+def _x265(crf: str, preset: str, threads: int) -> dict[str, str]:
+    # x265 on threads of its own now and then waits for ever, or refuses to open, on small
+    # pictures (seen with FFmpeg 8.1's build); on one thread it was never seen to.
+    params = "log-level=none:frame-threads=1:pools=none"
+    return {"crf": crf, "preset": preset, "x265-params": params}
+
+
+def _ffv1(crf: str, preset: str, threads: int) -> dict[str, str]:
+    return {"level": "3", "slicecrc": "1", "threads": str(threads)}
+
+
+def _nvenc(crf: str, preset: str, threads: int) -> dict[str, str]:
+    """Constant quality: `cq` aims at it, and without a bit rate nothing else limits it."""
+    return {"rc": "vbr", "cq": crf, "b": "0", "preset": preset, "tune": "hq"}
+
+
+CODECS = {
+    # On a CPU the encoder takes its time from the engine; veryfast at 16 looks as medium at 17 does.
+    "h264": Codec("libx264", "h264", _x264, 0.25, 16, preset="veryfast", presets=X26X_PRESETS),
+    "hevc": Codec("libx265", "hevc", _x265, 0.2, 20, preset="fast", presets=X26X_PRESETS),
+    "ffv1": Codec("ffv1", "ffv1", _ffv1, 8.0),
+    # NVENC takes a quality of 0 for "choose yourself".
+    "h264_nvenc": Codec(
+        "h264_nvenc", "h264", _nvenc, 0.4, 19, 1, "p4", NVENC_PRESETS, stand_in="h264"
+    ),
+    "hevc_nvenc": Codec(
+        "hevc_nvenc", "hevc", _nvenc, 0.3, 22, 1, "p4", NVENC_PRESETS, stand_in="hevc"
+    ),
+}
+CHROMA_SUBSAMPLED = (
+    "420",
+    "422",
+    "411",
+    "410",
+    "440",
+    "nv12",
+    "nv16",
+    "nv21",
+    "p010",
+    "p016",
+    "p21",
+)
+IN_GPU_MEMORY = ("cuda",)  # formats of frames that are on a GPU already, which ours never are
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +116,8 @@ class Encoding:
     color: ColorTags
     orientation: Orientation
     """how the coded pictures are to be turned to stand upright"""
+    hardware: str = ""
+    """the device and driver that encode, whose versions differ in bytes; "" for software"""
 
 
 def encoder_options(
@@ -81,20 +136,17 @@ def encoder_options(
     if known.crf is None:
         if crf is not None or preset is not None:
             raise UserError(f"{codec} is lossless and takes no --crf and no --preset", "")
-        return (("level", "3"), ("slicecrc", "1"), ("threads", str(threads)))
+        return tuple(sorted(known.options("", "", threads).items()))
     chosen = known.crf if crf is None else crf
-    if not 0 <= chosen <= 51:
-        raise UserError(f"--crf {chosen:g} is out of range", "It goes from 0 (best) to 51")
-    if preset is not None and preset not in PRESETS:
-        raise UserError(f"There is no preset {preset!r}", f"Choose from {', '.join(PRESETS)}")
-    options = {"crf": f"{chosen:g}", "preset": preset or known.preset or "medium"}
-    if known.encoder == "libx264":
-        options |= {"threads": str(threads), "x264-params": "cpu-independent=1"}
-    else:
-        # x265 on threads of its own now and then waits for ever, or refuses to open, on small
-        # pictures (seen with FFmpeg 8.1's build); on one thread it was never seen to.
-        options["x265-params"] = "log-level=none:frame-threads=1:pools=none"
-    return tuple(sorted(options.items()))
+    if not known.best_crf <= chosen <= 51:
+        raise UserError(
+            f"--crf {chosen:g} is out of range", f"It goes from {known.best_crf} (best) to 51"
+        )
+    if preset is not None and preset not in known.presets:
+        raise UserError(
+            f"{codec} has no preset {preset!r}", f"Choose from {', '.join(known.presets)}"
+        )
+    return tuple(sorted(known.options(f"{chosen:g}", preset or known.preset, threads).items()))
 
 
 def choose_pixel_format(codec: str, size: tuple[int, int], source_format: str) -> str:
@@ -116,6 +168,7 @@ def check_pixel_format(encoder: str, pixel_format: str, size: tuple[int, int]) -
         UserError: naming the formats that the encoder takes.
     """
     formats = [known.name for known in av.Codec(encoder, "w").video_formats or []]
+    formats = [name for name in formats if name not in IN_GPU_MEMORY]
     if pixel_format not in formats:
         raise UserError(
             f"{encoder} does not encode {pixel_format!r}", f"It takes {', '.join(formats)}"

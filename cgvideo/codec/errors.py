@@ -34,7 +34,7 @@ def reading(path: Path) -> Iterator[None]:
         raise UserError(f"{path} is a folder", "Name the files in it") from error
     except (av.FFmpegError, ValueError, UnicodeDecodeError) as error:
         raise UserError(
-            f"{path} cannot be read as a video ({_reason(error)})", "See whether a player opens it"
+            f"{path} cannot be read as a video ({reason(error)})", "See whether a player opens it"
         ) from error
 
 
@@ -68,12 +68,13 @@ def writing(path: Path) -> Iterator[None]:
 
 def _encoder_failed(path: Path, error: av.FFmpegError) -> UserError:
     return UserError(
-        f"{path} could not be written ({_reason(error)})",
+        f"{path} could not be written ({reason(error)})",
         "Try another --codec, --pix-fmt or output format (-o NAME.mkv)",
     )
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
+    """What FFmpeg itself says of an error: the last line of its log, where that is on."""
     log = getattr(error, "log", None)
     if log and log[2].strip():
         return str(log[2]).strip()

@@ -14,7 +14,7 @@ import av
 
 from cgvideo.clip import Clip
 from cgvideo.codec.color import tag
-from cgvideo.codec.encode import Encoding
+from cgvideo.codec.encode import CODECS, Encoding
 from cgvideo.codec.errors import local_name, reading, writing
 from cgvideo.codec.streams import (
     CarriedStream,
@@ -142,7 +142,7 @@ def _add_video(output: Any, part: Part, clip: Clip, encoding: Encoding) -> Any:
     context = stream.codec_context
     context.sample_aspect_ratio = encoding.sample_aspect_ratio
     tag(context, encoding.color)
-    if encoding.codec == "hevc" and output.format.name in ("mp4", "mov"):
+    if CODECS[encoding.codec].format == "hevc" and output.format.name in ("mp4", "mov"):
         context.codec_tag = "hvc1"  # Apple's players take no other
     if not encoding.orientation.is_upright:
         stream.set_display_matrix(encoding.orientation.matrix)

@@ -8,7 +8,7 @@ import pytest
 
 from engines.graph import build_graph
 from engines.library import find_model
-from engines.openvino_engine import openvino
+from engines.openvino_runtime import core
 from engines.packed_columns import columns_in_pairs
 from engines.rewrites import (
     DEFAULT,
@@ -31,9 +31,8 @@ UNET = GeneratorSpec("unet", base_channels=4, blocks=2, norm="batch_picture")
 
 def run(model, inputs, precision="f32", **options):
     """The first output, and the request, of an ONNX model on the CPU."""
-    core = openvino.Core()
     options["INFERENCE_PRECISION_HINT"] = precision
-    compiled = core.compile_model(core.read_model(model.SerializeToString()), "CPU", options)
+    compiled = core().compile_model(core().read_model(model.SerializeToString()), "CPU", options)
     request = compiled.create_infer_request()
     return request.infer(dict(enumerate(inputs)))[0], request
 
@@ -167,7 +166,7 @@ def test_half_precision_can_be_rewritten(make_model, assert_close, spec):
 
 def test_measuring_in_bf16_has_its_convolutions_in_bf16(make_model):
     """OpenVINO keeps in fp32 what an output is made of, back to the last plain convolution."""
-    if "BF16" not in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+    if "BF16" not in core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         pytest.skip("this CPU has no bf16")
     model = make_model(GeneratorSpec(base_channels=16, blocks=2, upsampling="transpose4"))
     _, request = run(

@@ -1,0 +1,178 @@
+"""What processor, memory and GPU mean for a conversion."""
+
+from cgvideo.doctor.finding import REINSTALL, TORCH_PIP, Finding, Mark
+from engines.machine import Memory, Processor
+from engines.probing import Answer
+from engines.runtimes import Gpu, Nvidia, Runtime, Survey
+
+GIB = 1 << 30  # as memory is sold
+SCARCE_MEMORY = 1.5 * GIB  # a built-in model takes 0.3 GB at 640x360 and 0.8 at 1080p, as measured
+
+
+def processor_findings(found: Processor) -> list[Finding]:
+    """Cores, and the instruction sets that decide the precision."""
+    section, has = "Processor", set(found.instructions)
+    cores = f"{found.cores} core{'s' if found.cores > 1 else ''}"
+    if found.cores < found.cores_in_all:
+        cores = f"{found.cores} of its {found.cores_in_all} cores for this process"
+    findings = [Finding(section, f"{found.name}, {cores}", "each core counts")]
+    if found.quota is not None and found.quota < found.cores:
+        findings.append(
+            Finding(
+                section,
+                f"a limit of {found.quota:g} cores' time (cgroup)",
+                "more threads than that wait for one another",
+                f"convert … --threads {found.threads}, or a higher limit for the container",
+                "better",
+            )
+        )
+    if "amx_bf16" in has:
+        findings.append(
+            Finding(
+                section, "AMX and bf16", "matrix units: the fastest way there is on a processor"
+            )
+        )
+    elif "avx512_bf16" in has:
+        findings.append(
+            Finding(
+                section,
+                "AVX-512 with bf16, no AMX",
+                "bf16 takes about half the time of fp32, at a difference that no eye sees",
+            )
+        )
+    elif "avx512f" in has:
+        findings.append(
+            Finding(
+                section,
+                "AVX-512 without bf16",
+                "the engine computes in fp32; a processor with bf16 would take half the time",
+                "convert … --max-size 480 where a smaller picture will do",
+                "better",
+            )
+        )
+    elif "avx2" in has:
+        findings.append(
+            Finding(
+                section,
+                "AVX2, without AVX-512 and bf16",
+                "the engine computes in fp32, close to all that this processor can do; a bf16 hint"
+                " would be ignored",
+                "convert … --max-size 480 where a smaller picture will do; much faster only with"
+                " AVX-512 and bf16, or a GPU",
+                "better",
+            )
+        )
+    elif "bf16" in has:
+        findings.append(
+            Finding(section, "ARM with bf16", "half the time of fp32, where it is used")
+        )
+    elif "asimd" in has:
+        findings.append(Finding(section, "ARM without bf16", "the engine computes in fp32"))
+    else:
+        findings.append(
+            Finding(
+                section,
+                "no AVX2",
+                "expect a small part of the usual speed",
+                "another machine; or convert … --max-size 320",
+                "better",
+            )
+        )
+    return findings
+
+
+def memory_findings(found: Memory) -> list[Finding]:
+    """What a conversion may have, against what it takes."""
+    usable = found.usable
+    if usable is None:
+        return [Finding("Memory", "the system does not say how much there is")]
+    text = f"{usable / GIB:.1f} GiB"
+    if found.limit is not None and found.total is not None:
+        text += f" (cgroup limit; the machine has {found.total / GIB:.1f})"
+    if found.available is not None:
+        text += f", {min(found.available, usable) / GIB:.1f} free"
+    if min(usable, found.available or usable) < SCARCE_MEMORY:
+        return [
+            Finding(
+                "Memory",
+                text,
+                "a clip of 1080p takes about 0.8 GB with a built-in model, larger models several times that",
+                "convert … --max-size 960, or more memory for the container",
+                "better",
+            )
+        ]
+    return [
+        Finding("Memory", text, "enough, since convert streams: a clip's length does not matter")
+    ]
+
+
+def nvidia_findings(found: Survey, speed: Answer) -> list[Finding]:
+    """Driver and GPUs, and whether anything uses them."""
+    section, nvidia = "NVIDIA GPU", found.nvidia
+    if nvidia.problem:
+        stuck = bool(speed.problem)
+        return [
+            Finding(
+                section,
+                f"the driver is present but broken: {nvidia.problem}",
+                "convert cannot even look for a GPU" if stuck else "convert does without the GPU",
+                "install NVIDIA's driver anew and restart"
+                + ("; until then convert … --device cpu" if stuck else ""),
+                "broken",
+                vital=stuck,
+            )
+        ]
+    version = " ".join(word for word in ("driver", nvidia.driver, f"(CUDA {nvidia.cuda})") if word)
+    if nvidia.installed and not nvidia.gpus:
+        return [
+            Finding(
+                section,
+                f"{version}, but no GPU that it shows",
+                "the processor does the work",
+                "in a container: start it with --gpus all; else see whether CUDA_VISIBLE_DEVICES is set",
+                "better",
+            )
+        ]
+    if nvidia.card and not nvidia.installed:
+        return [
+            Finding(
+                section,
+                "there is a card, but not its driver",
+                "the processor does the work",
+                "install NVIDIA's driver; in a container: start it with --gpus all",
+                "better",
+            )
+        ]
+    if not nvidia.gpus:
+        return [Finding(section, "none", "the processor does the work")]
+    return [
+        Finding(
+            section, f"{_described(gpu)}, {version}", *_use_of(gpu, nvidia, found.runtimes["torch"])
+        )
+        for gpu in nvidia.gpus
+    ]
+
+
+def _described(gpu: Gpu) -> str:
+    capability = ".".join(map(str, gpu.capability))
+    return f"{gpu.name}, {gpu.bytes / GIB:.0f} GiB, compute capability {capability}"
+
+
+def _use_of(gpu: Gpu, nvidia: Nvidia, torch: Runtime) -> tuple[str, str, Mark]:
+    """What a GPU is good for as things are, and the mend."""
+    if torch.version is None:
+        return (
+            "nothing uses it: PyTorch would, and many times as fast as a processor",
+            TORCH_PIP,
+            "better",
+        )
+    if torch.problem:
+        return "PyTorch does not run, so nothing uses it", "see Runtimes", "better"
+    if str(torch.facts.get("device", "")).startswith("cuda"):
+        return f"convert uses it by itself, through PyTorch in {torch.facts['precision']}", "", "ok"
+    build = "cu130" if nvidia.cuda.split(".")[0] >= "13" else "cu126"
+    return (
+        f"PyTorch {torch.version} cannot use it, so the processor does the work",
+        f"{REINSTALL} torch --index-url https://download.pytorch.org/whl/{build}",
+        "better",
+    )

@@ -1,0 +1,196 @@
+"""What runtimes, codecs and folders mean for a conversion."""
+
+from collections.abc import Mapping
+
+from cgvideo.codec.encode import CODECS
+from cgvideo.codec.hardware import Trial
+from cgvideo.doctor.examination import Examination
+from cgvideo.doctor.finding import GB, REINSTALL, TORCH_PIP, Finding, Mark
+from engines.engine import BACKENDS
+from engines.runtimes import Nvidia, Runtime
+
+SCARCE_DISK = 1 * GB
+NOT_FOR_RTX = ((9, 0), (10, 0), (10, 3))  # GPUs of data centres, which TensorRT for RTX leaves out
+
+
+def runtime_findings(seen: Examination) -> list[Finding]:
+    """What runs generators, and what it really computes in."""
+    runtimes, section = seen.survey.runtimes, "Runtimes"
+    findings = [_openvino(runtimes["openvino"], seen)]
+    devices = runtimes["openvino"].facts.get("devices", ())
+    if any(str(device).startswith("GPU") for device in devices):
+        findings.append(
+            Finding(
+                section, "OpenVINO sees an Intel GPU", "may be faster: try convert … --device gpu"
+            )
+        )
+    torch, gpu = runtimes["torch"], bool(seen.survey.nvidia.gpus)
+    if torch.problem:
+        findings.append(
+            Finding(
+                section,
+                f"PyTorch {torch.version} is present but broken: {torch.problem}",
+                "convert needs it for the NVIDIA GPU" if gpu else "convert does not need it here",
+                f"{REINSTALL} torch",
+                "broken",
+            )
+        )
+    elif torch.works:
+        where = torch.facts.get("device_name", "")
+        findings.append(
+            Finding(
+                section,
+                f"PyTorch {torch.version} runs on {where}",
+                "" if gpu else "convert does not need it here",
+            )
+        )
+    else:
+        findings.append(
+            Finding(
+                section,
+                "PyTorch is not installed",
+                "the NVIDIA GPU needs it" if gpu else "not needed: it is for NVIDIA GPUs",
+                TORCH_PIP if gpu else "",
+                "better" if gpu else "ok",
+            )
+        )
+    findings += [
+        _tensorrt(runtimes[name], seen.survey.nvidia) for name in ("tensorrt", "tensorrt_rtx")
+    ]
+    return findings
+
+
+def _openvino(found: Runtime, seen: Examination) -> Finding:
+    section = "Runtimes"
+    if not found.works:
+        state = "not installed" if found.version is None else f"present but broken: {found.problem}"
+        return Finding(
+            section,
+            f"OpenVINO is {state}",
+            "convert runs on it wherever there is no NVIDIA GPU",
+            f"{REINSTALL} openvino",
+            "broken",
+            vital=bool(seen.speed.problem),
+        )
+    precision = found.facts["precision"]
+    text = f"OpenVINO {found.version} works, and really computes in {precision}"
+    if precision == "bf16":
+        return Finding(section, text, "this was read back, not just asked for")
+    if {"avx512_bf16", "amx_bf16"} & set(seen.processor.instructions):
+        return Finding(
+            section,
+            text,
+            "though the processor has bf16, which would take half the time",
+            "pip install --upgrade openvino",
+            "better",
+        )
+    return Finding(section, text, "the processor has no bf16; a hint to use it is silently ignored")
+
+
+def _tensorrt(found: Runtime, nvidia: Nvidia) -> Finding:
+    section = "Runtimes"
+    name = "TensorRT for RTX" if found.name == "tensorrt_rtx" else "TensorRT"
+    used = "tensorrt" in BACKENDS
+    if found.problem:
+        return Finding(
+            section,
+            f"{name} {found.version} is present but broken: {found.problem}",
+            "convert goes on without it",
+            f"{REINSTALL} {found.name.replace('_', '-')}",
+            "broken",
+        )
+    there = "not installed" if found.version is None else f"{found.version} is installed"
+    text = f"{name} {there}" if found.version else f"{name} is {there}"
+    if not nvidia.gpus:
+        return Finding(section, text, "of no use without an NVIDIA GPU")
+    if found.name == "tensorrt_rtx" and all(gpu.capability in NOT_FOR_RTX for gpu in nvidia.gpus):
+        return Finding(section, text, "not for GPUs of data centres like this one; TensorRT is")
+    if not used:
+        return Finding(section, text, "convert does not use it yet")
+    if found.version is None:
+        return Finding(
+            section, text, "the fastest on NVIDIA GPUs", "pip install 'cgvideo[tensorrt]'", "better"
+        )
+    return Finding(section, text, "the fastest on NVIDIA GPUs")
+
+
+def video_findings(seen: Examination) -> list[Finding]:
+    """Codecs, on the processor and in hardware."""
+    section = "Video"
+    if seen.encoding.problem:
+        findings = [
+            Finding(
+                section,
+                f"{seen.video} does not encode h264: {seen.encoding.problem}",
+                "no clip can be written as usual",
+                f"{REINSTALL} av",
+                "broken",
+                vital=True,
+            )
+        ]
+    else:
+        findings = [Finding(section, seen.video, "a trial clip was encoded and read back")]
+    offered = [name for name in seen.encoders if name in CODECS]
+    others = [name for name in seen.encoders if name not in CODECS]
+    more = f" ({', '.join(others)} are there too, not offered yet)" if others else ""
+    findings.append(Finding(section, f"encodes {', '.join(offered)} on the processor{more}"))
+    encoders = {name: trial for name, trial in seen.hardware.items() if name in CODECS}
+    decoders = {name: trial for name, trial in seen.hardware.items() if name not in CODECS}
+    findings += _in_hardware("NVENC (encoding)", encoders, bool(seen.survey.nvidia.gpus), True)
+    findings += _in_hardware("NVDEC (decoding)", decoders, bool(seen.survey.nvidia.gpus), False)
+    return findings
+
+
+def _in_hardware(
+    name: str, trials: Mapping[str, Trial], has_gpu: bool, offered: bool
+) -> list[Finding]:
+    if not trials:
+        return [Finding("Video", f"{name}: none", "it comes with NVIDIA GPUs")]
+    works = [codec for codec, trial in trials.items() if not trial.problem]
+    fails = {codec: trial.problem for codec, trial in trials.items() if trial.problem}
+    findings = []
+    if works:
+        means = "convert decodes on the processor all the same, to the same picture everywhere"
+        if offered:
+            means = f"--codec {works[0]} takes the encoding off the processor"
+        findings.append(Finding("Video", f"{name}: {', '.join(works)} worked when tried", means))
+    for codec, problem in fails.items():
+        text = f"{name}: {codec} does not work ({problem})"
+        mend = "install the newest NVIDIA driver; not every GPU has it" if has_gpu else ""
+        mark: Mark = "better" if has_gpu and offered else "ok"
+        findings.append(Finding("Video", text, "the processor does it", mend, mark))
+    return findings
+
+
+def folder_findings(seen: Examination) -> list[Finding]:
+    """Where things are kept, and whether there is room."""
+    section = "Folders"
+    cache, scratch, models = seen.cache, seen.scratch, seen.models_folder
+    if cache.writable:
+        findings = [Finding(section, f"cache {cache.path}, {cache.size / 1e6:.0f} MB")]
+    else:
+        findings = [
+            Finding(
+                section,
+                f"cache {cache.path} may not be written",
+                "what could be kept is made anew each time",
+                "set CGVIDEO_CACHE to a folder of yours",
+                "better",
+            )
+        ]
+    findings.append(Finding(section, f"models {models.path}, {seen.models} of your own"))
+    if not scratch.writable or scratch.free < SCARCE_DISK:
+        findings.append(
+            Finding(
+                section,
+                f"temporary files {scratch.path}, {scratch.free / GB:.1f} GB free",
+                "a conversion tries the container there before it begins",
+                "make room, or set TMPDIR to another folder",
+                "better",
+            )
+        )
+    else:
+        findings.append(
+            Finding(section, f"temporary files {scratch.path}, {scratch.free / GB:.0f} GB free")
+        )
+    return findings

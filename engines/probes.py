@@ -1,0 +1,181 @@
+"""What a child process finds out about drivers and runtimes: `python -m engines.probes QUESTION`.
+
+Nothing here is called by the program itself: each of these calls can crash or hang where a driver
+is broken. See `engines.probing`.
+"""
+
+import ctypes
+import sys
+import time
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from typing import Any, cast
+
+import numpy as np
+
+from engines.backends import open_engine
+from engines.engine import EngineRequest
+from engines.library import find_model
+from engines.model_file import Model
+from engines.probing import reply
+from engines.spec import GeneratorSpec
+
+NO_DEVICE = 100  # CUDA_ERROR_NO_DEVICE
+SIZE = (64, 64)
+SPEED_SECONDS = 1.5
+
+Facts = Mapping[str, Any]
+
+
+def nvidia() -> Facts:
+    """Ask NVIDIA's driver library for its version and its GPUs.
+
+    Gives "installed"; if it is, "cuda" (as 13000 for 13.0), "driver" (empty where not told) and
+    "gpus": name, capability [major, minor], bytes. Raises OSError for a driver that fails.
+    """
+    try:
+        driver = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+    except OSError as error:
+        if sys.platform == "linux" and "libcuda.so.1: cannot open" not in str(error):
+            raise  # it is there, and does not load
+        return {"installed": False}
+
+    def call(name: str, *arguments: Any, tolerate: int = 0) -> int:
+        code = int(getattr(driver, name)(*arguments))
+        if code not in (0, tolerate):
+            text = ctypes.c_char_p()
+            driver.cuGetErrorName(code, ctypes.byref(text))
+            said = text.value.decode(errors="replace") if text.value else "unknown error"
+            raise OSError(f"{name} says {said} ({code})")
+        return code
+
+    version, count = ctypes.c_int(0), ctypes.c_int(0)
+    gpus = []
+    nothing = call("cuInit", 0, tolerate=NO_DEVICE)
+    call("cuDriverGetVersion", ctypes.byref(version))
+    if not nothing:
+        call("cuDeviceGetCount", ctypes.byref(count), tolerate=NO_DEVICE)
+    for number in range(count.value):
+        device, size = ctypes.c_int(0), ctypes.c_size_t(0)
+        name = ctypes.create_string_buffer(256)
+        capability = [ctypes.c_int(0), ctypes.c_int(0)]
+        call("cuDeviceGet", ctypes.byref(device), number)
+        call("cuDeviceGetName", name, len(name), device)
+        for attribute, value in zip((75, 76), capability, strict=True):  # major, minor
+            call("cuDeviceGetAttribute", ctypes.byref(value), attribute, device)
+        call("cuDeviceTotalMem_v2", ctypes.byref(size), device)
+        gpus.append(
+            {
+                "name": name.value.decode(errors="replace"),
+                "capability": [value.value for value in capability],
+                "bytes": size.value,
+            }
+        )
+    return {"installed": True, "cuda": version.value, "driver": _driver_version(), "gpus": gpus}
+
+
+def _driver_version() -> str:
+    """The driver's own version by NVIDIA's management library, "" where that is not to be had."""
+    name = "nvml.dll" if sys.platform == "win32" else "libnvidia-ml.so.1"
+    try:
+        library = ctypes.CDLL(name)
+    except OSError:
+        return ""
+    text = ctypes.create_string_buffer(80)
+    if library.nvmlInit_v2() or library.nvmlSystemGetDriverVersion(text, len(text)):
+        return ""
+    return text.value.decode(errors="replace")
+
+
+def openvino(device: str = "cpu") -> Facts:
+    """Let OpenVINO run a tiny generator; gives the engine's identity and all "devices"."""
+    from engines.openvino_runtime import core
+
+    return {**_try("openvino", device), "devices": list(core().available_devices)}
+
+
+def torch(device: str = "auto") -> Facts:
+    """Let PyTorch run a tiny generator, on the GPU where it can use one."""
+    from engines.torch_engine import cuda_works
+
+    if device == "auto":
+        device = "cuda" if cuda_works() else "cpu"
+    return _try("torch", device)
+
+
+def onnxruntime() -> Facts:
+    """Let onnxruntime run a tiny generator."""
+    from engines.yardsticks import onnxruntime_network
+
+    _check(onnxruntime_network(tiny_model(), SIZE))
+    return {}
+
+
+def tensorrt(package: str = "tensorrt") -> Facts:
+    """Let TensorRT, or TensorRT for RTX, make a builder. Needs a GPU: without one it may crash."""
+    found = nvidia()
+    if not found.get("gpus"):
+        return {"tried": False}
+    runtime = import_module(package)
+    if runtime.Builder(runtime.Logger(runtime.Logger.ERROR)) is None:
+        raise RuntimeError("makes no builder")
+    return {"tried": True}
+
+
+def speed(rows: str = "360", columns: str = "640", model: str = "summer2winter") -> Facts:
+    """Seconds a frame of the engine that `convert` would choose by itself, and what that is."""
+    size = (int(rows), int(columns))
+    noise = np.random.default_rng(0).integers(0, 256, (1, *size, 3), np.uint8)
+    with open_engine(find_model(model), EngineRequest(streams=1, size=size)) as engine:
+        began = time.perf_counter()
+        taken: list[float] = []
+        while len(taken) < 2 or time.perf_counter() - began < SPEED_SECONDS:
+            started = time.perf_counter()
+            engine(noise)
+            taken.append(time.perf_counter() - started)
+            if taken[0] > SPEED_SECONDS:
+                break
+        return {
+            "seconds": min(taken),
+            "identity": dict(engine.identity),
+            "description": engine.description,
+            "why": engine.why,
+        }
+
+
+def _try(backend: str, device: str) -> dict[str, Any]:
+    request = EngineRequest(cast(Any, backend), device, streams=1, size=SIZE)
+    with open_engine(tiny_model(), request) as engine:
+        _check(engine)
+        return dict(engine.identity)
+
+
+def _check(engine: Callable[[Any], Any]) -> None:
+    frames = np.random.default_rng(0).integers(0, 256, (1, *SIZE, 3), np.uint8)
+    result = engine(frames)
+    if result.shape != frames.shape or result.dtype != np.uint8:
+        raise RuntimeError(f"gives {result.dtype} {list(result.shape)}")
+    if result.std() == 0:
+        raise RuntimeError("gives a picture without content")
+
+
+def tiny_model() -> Model:
+    """A small generator with random weights."""
+    spec = GeneratorSpec(base_channels=8, blocks=1)
+    random = np.random.default_rng(0)
+    weights = {}
+    for layer in spec.layers:
+        deviation = (layer.inputs * layer.kernel**2) ** -0.5
+        weight = random.normal(0, deviation, layer.weight_shape)
+        weights[f"{layer.key}.weight"] = weight.astype(np.float32)
+        weights[f"{layer.key}.bias"] = np.zeros(layer.outputs, np.float32)
+    return Model("tiny", spec, weights)
+
+
+QUESTIONS: Mapping[str, Callable[..., Facts]] = {
+    question.__name__: question
+    for question in (nvidia, openvino, torch, onnxruntime, tensorrt, speed)
+}
+
+if __name__ == "__main__":
+    reply(QUESTIONS)

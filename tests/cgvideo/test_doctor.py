@@ -1,0 +1,247 @@
+"""The doctor: looks at anything, survives it, and says what it means."""
+
+import json
+from contextlib import nullcontext
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from commandline import Cli
+
+from cgvideo.cli.doctor import described, doctor
+from cgvideo.codec.hardware import Trial
+from cgvideo.doctor import Diagnosis, Examination, Finding, diagnose, examination, examine
+from cgvideo.doctor.examination import Folder, look_at
+from engines import runtimes
+from engines.machine import Memory, Processor
+from engines.probing import Answer, ask
+from engines.runtimes import Gpu, Nvidia, Runtime, Survey
+
+RTX = Gpu("NVIDIA GeForce RTX 4090", (8, 9), 24 << 30)
+SPEED = Answer({"seconds": 0.1, "identity": {"backend": "openvino", "precision": "fp32"}})
+ABSENT = {name: Runtime(name) for name in ("torch", "onnxruntime", "tensorrt", "tensorrt_rtx")}
+OPENVINO = Runtime("openvino", "2026.4.1", {"precision": "fp32", "devices": ["CPU"]})
+FOLDER = Folder(Path("somewhere"), writable=True, size=0, free=1 << 40)
+
+
+def _seen(instructions: tuple[str, ...] = ("avx2",), **changed: Any) -> Examination:
+    """A machine with AVX2 alone, made up; all that is not `changed` is well."""
+    processor = Processor("Old One", "x86_64", instructions, 4, 4, None)
+    seen = Examination(
+        processor,
+        Memory(16 << 30, 12 << 30, None),
+        Survey(Nvidia(), {**ABSENT, "openvino": OPENVINO}),
+        SPEED,
+        Trial(),
+        {},
+        ("h264", "hevc", "ffv1", "av1"),
+        0,
+        FOLDER,
+        FOLDER,
+        FOLDER,
+    )
+    return replace(seen, **changed)
+
+
+def _survey(nvidia: Nvidia | None = None, **changed: Runtime) -> Survey:
+    return Survey(nvidia or Nvidia(), {**ABSENT, "openvino": OPENVINO, **changed})
+
+
+def _about(diagnosis: Diagnosis, word: str) -> Finding:
+    return next(finding for finding in diagnosis.findings if word in finding.found)
+
+
+def test_the_command_speaks_of_everything_and_ends_well(cli: Cli) -> None:
+    result = cli("doctor")
+    assert result.returncode == 0, result.stdout + result.stderr
+    sections = ("Processor", "Memory", "NVIDIA GPU", "Runtimes", "Video", "Folders")
+    places = [result.stdout.index(f"\n{section}\n") for section in sections]
+    assert places == sorted(places)
+    for word in ("OpenVINO", "really computes in", "TensorRT", "NVENC", "NVDEC", "cache", "h264"):
+        assert word in result.stdout
+    assert "On this machine convert uses" in result.stdout
+    assert max(map(len, result.stdout.splitlines())) <= 80  # as wide as a terminal nobody knows
+
+
+CRASH_ON_NVIDIA = """
+import os, sys, time
+from engines import probes
+from engines.probing import reply
+def nvidia(): NVIDIA
+if __name__ == "__main__":
+    reply({**probes.QUESTIONS, "nvidia": nvidia})
+"""
+
+
+@pytest.mark.parametrize(
+    ("nvidia", "problem"),
+    [
+        ("os.abort()", "crashes"),
+        ("time.sleep(60)", "hangs"),
+        ("os.write(1, b'42\\n'); os._exit(0)", "nonsense"),
+    ],
+)
+def test_a_driver_that_misbehaves_is_a_finding_and_no_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, nvidia: str, problem: str
+) -> None:
+    (tmp_path / "misbehaving.py").write_text(CRASH_ON_NVIDIA.replace("NVIDIA", nvidia))
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(runtimes, "PROBES", "misbehaving")
+    monkeypatch.setattr(
+        runtimes, "ask", lambda module, *words, seconds=30.0: ask(module, *words, seconds=1)
+    )
+    monkeypatch.setattr(examination, "ask", lambda module, *words: SPEED)
+    diagnosis = diagnose(
+        replace(_seen(), survey=Survey(runtimes.nvidia(), _survey().runtimes), hardware={})
+    )
+    finding = _about(diagnosis, "present but broken")
+    assert problem in finding.found
+    assert finding.mark == "broken"
+    assert diagnosis.able  # convert does without it
+    assert "is broken that it can do without" in diagnosis.summary
+
+
+def test_the_whole_look_survives_runtimes_that_all_crash(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crash = "import os\nos.abort()\n"
+    (tmp_path / "crashing.py").write_text(crash)
+    monkeypatch.syspath_prepend(tmp_path)
+    for module in (runtimes, examination):
+        monkeypatch.setattr(module, "PROBES", "crashing")
+    seen = examine()
+    diagnosis = diagnose(seen)
+    assert not diagnosis.able
+    told = json.loads(json.dumps(described(seen, diagnosis)))
+    assert told["seen"]["processor"]["cores"] >= 1
+    assert "convert does not run on this machine" in diagnosis.summary
+    assert _about(diagnosis, "OpenVINO").vital
+
+
+def test_a_processor_with_avx2_alone_is_told_what_is_right_for_it() -> None:
+    finding = _about(diagnose(_seen()), "AVX2")
+    assert "fp32" in finding.means
+    assert finding.mark == "better"
+    assert "--max-size" in finding.mend
+    openvino = _about(diagnose(_seen()), "OpenVINO")
+    assert "fp32" in openvino.found
+    assert "silently ignored" in openvino.means
+    assert openvino.mark == "ok"
+
+
+def test_bf16_that_is_there_and_not_used_is_worth_a_line() -> None:
+    seen = _seen(("avx2", "avx512f", "avx512_bf16"))
+    assert _about(diagnose(seen), "AVX-512 with bf16").mark == "ok"
+    assert _about(diagnose(seen), "OpenVINO").mark == "better"
+    used = replace(OPENVINO, facts={"precision": "bf16", "devices": ["CPU"]})
+    seen = replace(seen, survey=_survey(openvino=used))
+    assert _about(diagnose(seen), "OpenVINO").mark == "ok"
+
+
+@pytest.mark.parametrize(
+    ("nvidia", "torch", "words"),
+    [
+        (Nvidia(True, True, "580.1", "13.0", (RTX,)), None, ["pip install 'cgvideo[torch]'"]),
+        (
+            Nvidia(True, True, "580.1", "13.0", (RTX,)),
+            Runtime("torch", "2.13.0+cpu", {"device": "cpu"}),
+            ["pip install", "cu130"],
+        ),
+        (
+            Nvidia(True, True, "560.1", "12.6", (RTX,)),
+            Runtime("torch", "2.13.0+cpu", {"device": "cpu"}),
+            ["cu126"],
+        ),
+        (Nvidia(True), None, ["install NVIDIA's driver", "--gpus all"]),
+        (Nvidia(True, True, "580.1", "13.0"), None, ["CUDA_VISIBLE_DEVICES"]),
+    ],
+    ids=["no torch", "torch for CPUs", "older driver", "no driver", "hidden"],
+)
+def test_a_gpu_that_lies_idle_gets_the_line_that_wakes_it(
+    nvidia: Nvidia, torch: Runtime | None, words: list[str]
+) -> None:
+    survey = _survey(nvidia, **({"torch": torch} if torch else {}))
+    diagnosis = diagnose(_seen(survey=survey))
+    finding = next(each for each in diagnosis.findings if each.section == "NVIDIA GPU")
+    assert finding.mark == "better"
+    for word in words:
+        assert word in finding.mend
+
+
+def test_a_gpu_in_use_is_well_and_named() -> None:
+    torch = Runtime("torch", "2.13.0", {"device": "cuda", "precision": "fp16"})
+    nvidia = Nvidia(True, True, "580.1", "13.0", (RTX,))
+    trials = {"h264_nvenc": Trial(hardware="x"), "hevc_nvenc": Trial("too old")}
+    diagnosis = diagnose(_seen(survey=_survey(nvidia, torch=torch), hardware=trials))
+    finding = _about(diagnosis, "RTX 4090")
+    assert finding.mark == "ok"
+    for word in ("24 GiB", "8.9", "580.1", "13.0"):
+        assert word in finding.found
+    assert "--codec h264_nvenc" in _about(diagnosis, "h264_nvenc worked").means
+    assert "too old" in _about(diagnosis, "hevc_nvenc does not work").found
+
+
+@pytest.mark.parametrize(
+    ("changed", "word", "mark", "vital"),
+    [
+        ({"speed": Answer(problem="crashes (SIGILL)")}, "crashes (SIGILL)", "broken", True),
+        ({"encoding": Trial("no such encoder")}, "does not encode h264", "broken", True),
+        (
+            {"survey": _survey(torch=Runtime("torch", "2.1", {}, "ImportError: libc10.so"))},
+            "libc10",
+            "broken",
+            False,
+        ),
+        ({"memory": Memory(32 << 30, 20 << 30, 1 << 30)}, "cgroup limit", "better", False),
+        (
+            {"processor": Processor("One", "x86_64", ("avx2",), 8, 8, 1.5)},
+            "limit of 1.5 cores",
+            "better",
+            False,
+        ),
+        ({"cache": replace(FOLDER, writable=False)}, "may not be written", "better", False),
+        ({"scratch": replace(FOLDER, free=1000)}, "0.0 GB free", "better", False),
+    ],
+    ids=["engine", "encoder", "torch", "memory", "quota", "cache", "disk"],
+)
+def test_what_is_wrong_is_marked_with_its_mend(
+    changed: dict[str, Any], word: str, mark: str, vital: bool
+) -> None:
+    diagnosis = diagnose(_seen(**changed))
+    finding = _about(diagnosis, word)
+    assert (finding.mark, finding.vital) == (mark, vital)
+    assert finding.mend
+    assert diagnosis.able is not vital
+
+
+def test_folders_are_looked_at_and_not_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CGVIDEO_CACHE", str(tmp_path / "cache" / "deep"))
+    found = look_at(examination.cache_folder())
+    assert (found.writable, found.size) == (True, 0)
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "cache" / "deep").mkdir(parents=True)
+    (tmp_path / "cache" / "deep" / "engine.bin").write_bytes(bytes(1000))
+    assert look_at(examination.cache_folder()).size == 1000
+    (tmp_path / "file").write_text("")
+    assert not look_at(tmp_path / "file" / "below").writable
+
+
+def test_it_fails_only_where_a_conversion_would(
+    monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+
+    for problem in ("", "hangs"):
+        seen = _seen(speed=Answer(problem=problem) if problem else SPEED)
+        monkeypatch.setattr("cgvideo.doctor.examine", lambda seen=seen: seen)
+        with pytest.raises(typer.Exit) if problem else nullcontext() as left:
+            doctor(as_json=True, debug=False)
+        assert left is None or left.value.exit_code == 1
+        told = json.loads(capsys.readouterr().out)
+        assert told["event"] == "doctor"
+        assert told["able"] is not bool(problem)
+        keys = {"section", "found", "means", "mend", "mark", "vital"}
+        assert keys == told["findings"][0].keys()
