@@ -34,7 +34,7 @@ def open_engine(
         )
     if request.backend not in BACKENDS:
         raise UserError(f"There is no backend {request.backend!r}", f"Known: {', '.join(BACKENDS)}")
-    why = "as asked"
+    why, free = "as asked", request.backend == "auto" and request.device == "auto"
     if request.backend == "auto":
         request, why = _choose(request)
     if request.backend == "torch":
@@ -42,7 +42,16 @@ def open_engine(
             raise UserError("The torch backend is not installed", "pip install 'cgvideo[torch]'")
         from engines.torch_engine import TorchEngine
 
-        return TorchEngine(model, request, why)
+        try:
+            return TorchEngine(model, request, why)
+        except (RuntimeError, MemoryError) as error:
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            if not free:
+                raise UserError(
+                    f"PyTorch fails on {request.device} ({reason})", "Try --backend openvino"
+                ) from error
+        request = replace(request, backend="openvino", device="cpu")
+        why = f"PyTorch fails on the GPU ({reason})"
     if find_spec("openvino") is None:
         raise UserError("The openvino backend is not installed", "pip install openvino")
     from engines.openvino_engine import open_openvino
@@ -53,6 +62,8 @@ def open_engine(
 def _choose(request: EngineRequest) -> tuple[EngineRequest, str]:
     """Backend and device for "auto", and why: an NVIDIA GPU that torch can use, else OpenVINO."""
     device = request.device.lower()
+    if request.precision == "int8":
+        return replace(request, backend="openvino"), "OpenVINO is the backend for int8"
     if device.startswith("cuda"):
         return replace(request, backend="torch"), "torch is the backend for CUDA devices"
     if device == "auto" and _has_nvidia_driver():

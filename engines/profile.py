@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from engines.errors import UserError
 from engines.spec import GeneratorSpec
 
-NAMED = {"480p": (480, 854), "720p": (720, 1280), "1080p": (1080, 1920), "1440p": (1440, 2560),
+NAMED = {"360p": (360, 640), "480p": (480, 854), "720p": (720, 1280), "1080p": (1080, 1920), "1440p": (1440, 2560),
          "2160p": (2160, 3840)}  # fmt: skip
 
 Size = tuple[int, int]

@@ -130,7 +130,8 @@ def one_line(error: Exception) -> str:
 def _others(
     chosen: Engine, first: EngineRequest, backend: str, survey: Survey
 ) -> Iterator[EngineRequest]:
-    """What else to ask for: the chosen engine in fp32, and other backends in both precisions."""
+    """What else to ask for: the chosen engine in fp32, other backends, and what has to be asked for."""
+    blocks = chosen.spec.family == "resnet"
     devices: dict[str, list[str]] = {"openvino": ["cpu"], "torch": []}
     if "GPU" in survey.runtimes["openvino"].facts.get("devices", ()):
         devices["openvino"].append("gpu")
@@ -146,7 +147,8 @@ def _others(
         for place in devices.get(name, ["auto"])
     ]
     for name, place in wanted:
-        for precision in ("auto", "fp32"):
+        narrow = ["int8"] if (name, place) == ("openvino", "cpu") and blocks else []
+        for precision in ("auto", "fp32", *narrow):
             if (name, place, precision) in known:
                 continue
             known.add((name, place, precision))

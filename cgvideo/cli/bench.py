@@ -1,6 +1,5 @@
 """`cgvideo bench`: how fast it is here, and which stage everything waits for."""
 
-import re
 import sys
 from typing import TYPE_CHECKING
 
@@ -11,7 +10,6 @@ if TYPE_CHECKING:
 
     from cgvideo.bench import Report, Row
 
-HEIGHTS = {360: 640, 480: 854, 720: 1280, 1080: 1920, 1440: 2560, 2160: 3840}
 SMALLEST, LARGEST = 64, 8192  # pixels on a side
 
 
@@ -50,7 +48,7 @@ def bench(
     if not 0 < seconds < float("inf"):
         raise UserError(f"--seconds {seconds:g} is no time to measure", "Give more than 0")
     report = bench(
-        find_model(model), parse_size(size), backend, seconds, lambda text: say(text, sys.stderr)
+        find_model(model), clip_size(size), backend, seconds, lambda text: say(text, sys.stderr)
     )
     if as_json:
         emit("bench", **report.describe())
@@ -58,27 +56,21 @@ def bench(
         show(report)
 
 
-def parse_size(text: str) -> tuple[int, int]:
-    """(width, height) of "640x360" or "720p".
+def clip_size(text: str) -> tuple[int, int]:
+    """(width, height) of a clip to draw, from `640x360` or `720p`.
 
     Raises:
         UserError: it is neither, or no size that a clip may have.
     """
     from engines.errors import UserError
+    from engines.profile import parse_size
 
-    if lines := re.fullmatch(r"(\d{3,4})p", text):
-        height = int(lines[1])
-        if height in HEIGHTS:
-            return HEIGHTS[height], height
-    elif sides := re.fullmatch(r"(\d{2,4})x(\d{2,4})", text):
-        width, height = int(sides[1]), int(sides[2])
-        if width % 2 == height % 2 == 0 and SMALLEST <= min(width, height) <= LARGEST:
-            return width, height
-    raise UserError(
-        f"--size {text} is no size of a clip",
-        f"Give WIDTHxHEIGHT, both even and at least {SMALLEST}, or one of"
-        f" {', '.join(f'{height}p' for height in HEIGHTS)}",
-    )
+    height, width = parse_size(text)
+    if width % 2 or height % 2 or not SMALLEST <= min(width, height) <= LARGEST:
+        raise UserError(
+            f"--size {text} is no size of a clip", f"Give even sides of at least {SMALLEST}"
+        )
+    return width, height
 
 
 def show(report: "Report") -> None:

@@ -12,7 +12,7 @@ from commandline import Cli, assert_one_line
 
 from cgvideo.bench import Report, Row, bench, contenders
 from cgvideo.bench.measure import pictures
-from cgvideo.cli.bench import parse_size, show
+from cgvideo.cli.bench import clip_size, show
 from engines.errors import UserError
 from engines.model_file import write_model
 from engines.probes import tiny_model
@@ -183,11 +183,11 @@ def test_the_clip_has_the_size_that_was_asked_for(size: tuple[int, int]) -> None
 
 
 def test_sizes_are_words_or_numbers() -> None:
-    assert parse_size("640x360") == (640, 360)
-    assert parse_size("1080p") == (1920, 1080)
+    assert clip_size("640x360") == (640, 360)
+    assert clip_size("1080p") == (1920, 1080)
     for nonsense in ("big", "63x64", "640x361", "17p", "0x0", "640"):
-        with pytest.raises(UserError, match="no size of a clip"):
-            parse_size(nonsense)
+        with pytest.raises(UserError, match="no size"):
+            clip_size(nonsense)
 
 
 @pytest.mark.parametrize(

@@ -62,7 +62,8 @@ def test_the_command_speaks_of_everything_and_ends_well(cli: Cli) -> None:
     for word in ("OpenVINO", "really computes in", "TensorRT", "NVENC", "NVDEC", "cache", "h264"):
         assert word in result.stdout
     assert "On this machine convert uses" in result.stdout
-    assert max(map(len, result.stdout.splitlines())) <= 80  # as wide as a terminal nobody knows
+    # As wide as a terminal nobody knows; a path stays whole.
+    assert all(len(line) <= 80 for line in result.stdout.splitlines() if "/" not in line)
 
 
 CRASH_ON_NVIDIA = """
