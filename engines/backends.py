@@ -40,10 +40,10 @@ def open_engine(
     if request.backend == "torch":
         if find_spec("torch") is None:
             raise UserError("The torch backend is not installed", "pip install 'cgvideo[torch]'")
-        from engines.torch_engine import TorchEngine
+        from engines.torch_engine import open_torch
 
         try:
-            return TorchEngine(model, request, why)
+            return open_torch(model, request, why, store)
         except (RuntimeError, MemoryError) as error:
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
             if not free:

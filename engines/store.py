@@ -96,6 +96,10 @@ class EngineStore:
                 self._forget_oldest(spare=entry)
         return Kept(built.content, built.facts, built_now=True, kept=writeable)
 
+    def announce(self, key: Mapping[str, str]) -> None:
+        """Tell of a build that a runtime keeps by its own means."""
+        self._on_build(key)
+
     def entries(self) -> list[Entry]:
         """All that is stored, the latest used first."""
         entries = [_entry(folder) for folder in self._folders()]

@@ -1,6 +1,7 @@
 """Generators by PyTorch: the reference on a CPU, fast on an NVIDIA GPU."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict, replace
 from types import TracebackType
 from typing import Any, Self
 
@@ -14,11 +15,36 @@ from engines.errors import UserError
 from engines.graph import GRAPH_VERSION
 from engines.model_file import Model
 from engines.network import Generator
+from engines.store import Built, EngineStore
 from engines.torch_cuda import CudaFrames, repeatable
+from engines.verify import Parity, check_parity, held_frames
 
 _TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 GPU_BATCH = 8  # frames in a call: the ring fills and empties once
+
+
+def open_torch(
+    model: Model, request: EngineRequest, why: str, store: EngineStore | None = None
+) -> "TorchEngine":
+    """Make an engine ready; one in less than fp32 is verified, once, where there is a store.
+
+    Raises:
+        UserError: PyTorch cannot use the device or the precision, or the picture suffers from it.
+    """
+    decided = _decided(request)
+    if store is not None and decided.precision != "fp32":
+        parity = _parity(model, decided, store)
+        if not parity.reaches(decided.precision):
+            if request.precision != "auto":
+                raise UserError(
+                    f"In {decided.precision} the picture suffers ({parity})", "Use --precision fp32"
+                )
+            why += f"; {decided.precision} would harm the picture ({parity})"
+            decided = replace(decided, precision="fp32")
+    if store is not None and decided.device != "cpu" and request.size is not None:
+        store.announce(_key(model, decided))  # compiling takes up to a minute the first time
+    return TorchEngine(model, decided, why)
 
 
 def cuda_works() -> bool:
@@ -37,21 +63,10 @@ class TorchEngine:
     def __init__(
         self, model: Model, request: EngineRequest, why: str, layout: str = "contiguous"
     ) -> None:
-        name = "cpu" if request.device == "auto" else request.device.lower()
-        if name != "cpu" and not (name.startswith("cuda") and cuda_works()):
-            raise UserError(f"PyTorch cannot use the device {request.device!r}", "Use --device cpu")
-        self._device = torch.device(name)
+        request = _decided(request)
+        self._device = torch.device(request.device)
         on_gpu = self._device.type == "cuda"
         precision = request.precision
-        if precision == "auto":
-            # Deep pixels have more bits than fp16 keeps.
-            precision = "fp16" if on_gpu and request.pixels == "uint8" else "fp32"
-        if precision not in _TYPES:
-            raise UserError(f"PyTorch does not compute in {precision} here", "Use --precision auto")
-        if precision == "fp16" and not on_gpu:
-            raise UserError(
-                "PyTorch is a hundred times slower in fp16 on a CPU", "Use fp32 or auto"
-            )
         if request.threads is not None:
             torch.set_num_threads(request.threads)
         self._type = _TYPES[precision]
@@ -72,25 +87,14 @@ class TorchEngine:
         # A call of several frames lets them overlap; without lanes there is nothing to overlap.
         self.batch = GPU_BATCH if self._ready else 1
         self.why = why
-        where = torch.cuda.get_device_name(self._device) if on_gpu else "CPU"
+        where = _device_name(self._device)
         self.description = f"PyTorch {torch.__version__} on {where}, {precision}, {how}"
         self.identity: Mapping[str, str] = {
-            "backend": "torch",
-            "runtime": f"torch {torch.__version__}",
-            "device": name,
-            "device_name": where,
-            "capabilities": _capabilities(self._device),
-            "precision": precision,
-            "threads": "" if on_gpu else str(torch.get_num_threads()),
+            **_key(model, request),
             "streams": "1",
             "batch": "1",
-            "form": request.form,
-            "pixels": request.pixels,
-            "size": "x".join(map(str, request.size)) if request.size else "any",
             "layout": "channels_last" if channels_last else "contiguous",
             "how": how,
-            "graph": str(GRAPH_VERSION),
-            "model": model.sha256,
         }
 
     @property
@@ -158,6 +162,62 @@ class TorchEngine:
         trace: TracebackType | None,
     ) -> None:
         self._network = self._ready = None
+
+
+def _decided(request: EngineRequest) -> EngineRequest:
+    """The request with its device and precision named."""
+    name = "cpu" if request.device == "auto" else request.device.lower()
+    if name != "cpu" and not (name.startswith("cuda") and cuda_works()):
+        raise UserError(f"PyTorch cannot use the device {request.device!r}", "Use --device cpu")
+    precision = request.precision
+    if precision == "auto":
+        # Deep pixels have more bits than fp16 keeps.
+        precision = "fp16" if name != "cpu" and request.pixels == "uint8" else "fp32"
+    if precision not in _TYPES:
+        raise UserError(f"PyTorch does not compute in {precision} here", "Use --precision auto")
+    if precision == "fp16" and name == "cpu":
+        raise UserError("PyTorch is a hundred times slower in fp16 on a CPU", "Use fp32 or auto")
+    return replace(request, device=name, precision=precision)
+
+
+def _parity(model: Model, request: EngineRequest, store: EngineStore) -> Parity:
+    """How far this precision is from fp32 on the held pictures, at their own size; measured once."""
+    small = replace(request, size=None, form="self")
+
+    def measure() -> Built:
+        # Imported here: only who is verified needs the other runtime.
+        from engines.openvino_engine import fp32_reference
+
+        with TorchEngine(model, small, "to be verified") as engine:
+            reference, frames = fp32_reference(model, None), held_frames(model.spec)
+            parity = check_parity(engine, "self", reference, frames, request.pixels)
+        return Built(b"", {"model": model.name, **asdict(parity)})
+
+    facts = store.get(_key(model, small) | {"what": "parity"}, measure).facts
+    return Parity(facts["psnr"], facts["levels"])
+
+
+def _key(model: Model, request: EngineRequest) -> dict[str, str]:
+    """All that decides what an engine is, of a request that leaves nothing open."""
+    device = torch.device(request.device)
+    return {
+        "backend": "torch",
+        "runtime": f"torch {torch.__version__}",
+        "device": request.device,
+        "device_name": _device_name(device),
+        "capabilities": _capabilities(device),
+        "precision": request.precision,
+        "threads": "" if device.type == "cuda" else str(torch.get_num_threads()),
+        "form": request.form,
+        "pixels": request.pixels,
+        "size": "x".join(map(str, request.size)) if request.size else "any",
+        "graph": str(GRAPH_VERSION),
+        "model": model.sha256,
+    }
+
+
+def _device_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
 
 
 def _one_by_one(

@@ -17,7 +17,7 @@ def broken_gpu(monkeypatch):
 
     monkeypatch.setattr(backends, "_has_nvidia_driver", lambda: True)
     monkeypatch.setattr(torch_engine, "cuda_works", lambda: True)
-    monkeypatch.setattr(torch_engine, "TorchEngine", fail)
+    monkeypatch.setattr(torch_engine, "open_torch", fail)
 
 
 def test_the_cpu_takes_over_and_says_why(broken_gpu, small_model):

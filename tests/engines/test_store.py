@@ -16,7 +16,7 @@ from engines.backends import open_engine
 from engines.engine import EngineRequest
 from engines.errors import UserError
 from engines.store import Built, EngineStore
-from engines.verify import Parity
+from engines.verify import LEAST_PSNR, Parity
 
 KEY = {"model": "m", "size": "64x64"}
 REQUEST = EngineRequest("openvino", precision="fp32", streams=1, size=(64, 96))
@@ -261,3 +261,16 @@ def test_an_engine_that_harms_the_picture_is_not_used(
     insisting = EngineRequest("openvino", precision=half, streams=1, size=(64, 96))
     with pytest.raises(UserError, match="suffers"):
         open_engine(small_model, insisting, store)
+
+
+def test_pytorch_in_less_than_fp32_is_verified_once(
+    store: EngineStore, small_model, monkeypatch
+) -> None:
+    torch_engine = pytest.importorskip("engines.torch_engine", exc_type=ImportError)
+    request = EngineRequest("torch", precision="bf16")
+    with open_engine(small_model, request, store) as engine:
+        assert engine.identity["precision"] == "bf16"
+    monkeypatch.setattr(torch_engine, "check_parity", None)  # a second call would fail
+    monkeypatch.setitem(LEAST_PSNR, "bf16", 98.0)
+    with pytest.raises(UserError, match="the picture suffers"):
+        open_engine(small_model, request, store)
