@@ -20,16 +20,16 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from engines.graph import build_graph
-from engines.graph_draft import Rewrite
-from engines.library import find_model
-from engines.model_file import Model
-from engines.openvino_runtime import core
-from engines.rewrites import (
+from engines.graph.draft import Rewrite
+from engines.graph.rewrites import (
     DEFAULT,
     reflection_by_slices,
     rewritten,
     without_zero_bias,
 )
+from engines.library import find_model
+from engines.model_file import Model
+from engines.openvino_runtime import core
 from engines.spec import Form, GeneratorSpec
 
 PRECISIONS = {"bf16": "bf16", "fp32": "f32"}

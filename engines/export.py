@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 
 from engines.atomic import sync
 from engines.errors import UserError
-from engines.graph import GRAPH_VERSION, build_graph
-from engines.graph_nodes import OPSET
+from engines.graph import GRAPH_VERSION, OPSET, build_graph
 from engines.model_file import Model
 from engines.openvino_engine import fp32_reference
 from engines.openvino_runtime import VERSION, run_file, save_ir

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from engines.engine import EngineRequest, check_call
 from engines.errors import UserError
 from engines.graph import GRAPH_VERSION, build_graph
-from engines.int8 import measure_ranges, quantised
+from engines.graph.int8 import measure_ranges, quantised
 from engines.model_file import Model
 from engines.openvino_runtime import (
     TYPES,

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines.graph import build_graph
-from engines.machine import processor
 from engines.model_file import Model
+from engines.survey.machine import processor
 
 Frames = NDArray[Any]
 Network = Callable[[Frames], Frames]

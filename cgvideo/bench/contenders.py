@@ -13,7 +13,7 @@ from engines.backends import open_engine
 from engines.engine import BACKENDS, Engine, EngineRequest
 from engines.errors import UserError
 from engines.model_file import Model
-from engines.runtimes import Survey
+from engines.survey.runtimes import Survey
 from engines.yardsticks import eager_network, onnxruntime_network
 
 Network = Callable[[NDArray[Any]], NDArray[Any]]

@@ -20,9 +20,9 @@ from cgvideo.codec.probe import probe
 from cgvideo.codec.render import write_clip
 from cgvideo.plan import engine_size, make_plan
 from cgvideo.settings import Settings
-from engines.machine import busy_seconds, processor
 from engines.model_file import Model
-from engines.runtimes import Survey, survey
+from engines.survey.machine import busy_seconds, processor
+from engines.survey.runtimes import Survey, survey
 from engines.yardsticks import GEMM, numpy_product, torch_product
 
 SECONDS = 40.0

@@ -9,8 +9,8 @@ from importlib import metadata
 from typing import Any
 
 from cgvideo.codec.encode import SOFTWARE
-from engines.machine import memory, processor
-from engines.runtimes import Survey
+from engines.survey.machine import memory, processor
+from engines.survey.runtimes import Survey
 
 PACKAGES = ("cgvideo", "openvino", "torch", "onnxruntime", "numpy", "opencv-python-headless")
 

@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from cgvideo.clip import ColorTags, Orientation
 from cgvideo.codec.encode import CODECS, Encoding, encoder_options, write_part
 from cgvideo.codec.errors import local_name, reason
-from engines import probes
 from engines.errors import UserError
-from engines.probing import ask, reply
+from engines.survey import probes
+from engines.survey.probing import ask, reply
 
 DECODERS = {"h264_cuvid": "h264", "hevc_cuvid": "hevc"}
 """NVIDIA's decoders that can be tried, and the codec that makes something for them to decode."""

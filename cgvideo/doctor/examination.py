@@ -11,10 +11,10 @@ from pathlib import Path
 from cgvideo.codec.encode import CODECS, SOFTWARE
 from cgvideo.codec.hardware import DECODERS, ENCODERS, Trial, has_codec, try_decoder, try_encoder
 from engines.library import list_models, models_folder
-from engines.machine import Memory, Processor, memory, processor
-from engines.probing import Answer, ask
-from engines.runtimes import PROBES, Survey, survey
 from engines.store import cache_folder
+from engines.survey.machine import Memory, Processor, memory, processor
+from engines.survey.probing import Answer, ask
+from engines.survey.runtimes import PROBES, Survey, survey
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Examination:
     memory: Memory
     survey: Survey
     speed: Answer
-    """the engine that `convert` chooses by itself, run on 640x360; see `engines.probes.speed`"""
+    """the engine that `convert` chooses by itself, run on 640x360; see `engines.survey.probes.speed`"""
     encoding: Trial
     """the usual codec, in software"""
     hardware: Mapping[str, Trial]

@@ -7,7 +7,7 @@ from cgvideo.codec.hardware import Trial
 from cgvideo.doctor.examination import Examination
 from cgvideo.doctor.finding import GB, REINSTALL, TORCH_PIP, Finding, Mark
 from engines.engine import BACKENDS
-from engines.runtimes import Nvidia, Runtime
+from engines.survey.runtimes import Nvidia, Runtime
 
 SCARCE_DISK = 1 * GB
 NOT_FOR_RTX = ((9, 0), (10, 0), (10, 3))  # GPUs of data centres, which TensorRT for RTX leaves out

@@ -15,8 +15,8 @@ from cgvideo.bench.measure import pictures
 from cgvideo.cli.bench import clip_size, show
 from engines.errors import UserError
 from engines.model_file import write_model
-from engines.probes import tiny_model
-from engines.runtimes import Nvidia, Runtime, Survey
+from engines.survey.probes import tiny_model
+from engines.survey.runtimes import Nvidia, Runtime, Survey
 
 STAGES = ["decode", "to device", "engine", "back", "encode"]
 RUNTIMES = ("openvino", "torch", "onnxruntime", "tensorrt", "tensorrt_rtx")

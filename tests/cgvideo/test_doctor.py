@@ -14,10 +14,10 @@ from cgvideo.cli.doctor import described, doctor
 from cgvideo.codec.hardware import Trial
 from cgvideo.doctor import Diagnosis, Examination, Finding, diagnose, examination, examine
 from cgvideo.doctor.examination import Folder, look_at
-from engines import runtimes
-from engines.machine import Memory, Processor
-from engines.probing import Answer, ask
-from engines.runtimes import Gpu, Nvidia, Runtime, Survey
+from engines.survey import runtimes
+from engines.survey.machine import Memory, Processor
+from engines.survey.probing import Answer, ask
+from engines.survey.runtimes import Gpu, Nvidia, Runtime, Survey
 
 RTX = Gpu("NVIDIA GeForce RTX 4090", (8, 9), 24 << 30)
 SPEED = Answer({"seconds": 0.1, "identity": {"backend": "openvino", "precision": "fp32"}})
@@ -68,8 +68,8 @@ def test_the_command_speaks_of_everything_and_ends_well(cli: Cli) -> None:
 
 CRASH_ON_NVIDIA = """
 import os, sys, time
-from engines import probes
-from engines.probing import reply
+from engines.survey import probes
+from engines.survey.probing import reply
 def nvidia(): NVIDIA
 if __name__ == "__main__":
     reply({**probes.QUESTIONS, "nvidia": nvidia})

@@ -16,7 +16,7 @@ from cgvideo.codec.encode import CODECS, encoder_options
 from cgvideo.codec.hardware import Trial, hardware_of, has_codec, try_decoder, try_encoder
 from cgvideo.settings import Settings
 from engines.errors import UserError
-from engines.runtimes import nvidia
+from engines.survey.runtimes import nvidia
 
 NVENC = ("h264_nvenc", "hevc_nvenc")
 without_nvenc = pytest.mark.skipif(nvidia().installed, reason="there is an NVIDIA driver")

@@ -7,7 +7,7 @@ from engines.backends import open_engine
 from engines.engine import EngineRequest
 from engines.errors import UserError
 from engines.graph import build_graph
-from engines.int8 import measure_ranges, quantised
+from engines.graph.int8 import measure_ranges, quantised
 from engines.library import find_model
 from engines.openvino_runtime import load_outputs
 from engines.spec import GeneratorSpec

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from engines.machine import busy_seconds, cpu_quota, memory, memory_limit, processor
+from engines.survey.machine import busy_seconds, cpu_quota, memory, memory_limit, processor
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="these are Linux's files")
 

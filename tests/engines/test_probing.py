@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from engines import runtimes
-from engines.probing import ask
+from engines.survey import runtimes
+from engines.survey.probing import ask
 
 MISCHIEF = """
 import os, sys, time
-from engines.probing import reply
+from engines.survey.probing import reply
 
 def crash(): os.abort()
 def hang(): time.sleep(60)
@@ -80,7 +80,7 @@ def test_a_folder_that_happens_to_be_here_is_not_run(tmp_path, monkeypatch):
     (tmp_path / "engines" / "__init__.py").write_text("raise SystemExit('taken in')")
     (tmp_path / "json.py").write_text("raise SystemExit('taken in')")
     monkeypatch.chdir(tmp_path)
-    answer = ask("engines.probes", "nvidia")
+    answer = ask("engines.survey.probes", "nvidia")
     assert "installed" in answer.facts or answer.problem  # answered, whatever the driver says
     assert "taken in" not in answer.problem
 

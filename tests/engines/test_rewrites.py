@@ -7,10 +7,8 @@ import onnx
 import pytest
 
 from engines.graph import build_graph
-from engines.library import find_model
-from engines.openvino_runtime import core
-from engines.packed_columns import columns_in_pairs
-from engines.rewrites import (
+from engines.graph.packed_columns import columns_in_pairs
+from engines.graph.rewrites import (
     DEFAULT,
     few_outputs_at_stride_2,
     few_outputs_by_phase,
@@ -21,6 +19,8 @@ from engines.rewrites import (
     transposed_as_four,
     without_zero_bias,
 )
+from engines.library import find_model
+from engines.openvino_runtime import core
 from engines.spec import GeneratorSpec
 
 ALL = (*DEFAULT, reflection_by_slices, without_zero_bias)
@@ -52,7 +52,7 @@ def operations(model):
 
 @pytest.fixture
 def _many_inputs(monkeypatch):
-    monkeypatch.setattr("engines.rewrites._MANY_INPUTS", 1)
+    monkeypatch.setattr("engines.graph.rewrites._MANY_INPUTS", 1)
 
 
 @pytest.mark.usefixtures("_many_inputs")

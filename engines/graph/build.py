@@ -8,12 +8,12 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto
 
-from engines.graph_draft import Rewrite
-from engines.graph_nodes import GraphPrecision, Nodes
-from engines.graph_statistics import Statistics
+from engines.graph.draft import Rewrite
+from engines.graph.nodes import GraphPrecision, Nodes
+from engines.graph.rewrites import DEFAULT, rewritten
+from engines.graph.statistics import Statistics
 from engines.layers import LEAK, Layer
 from engines.model_file import Model
-from engines.rewrites import DEFAULT, rewritten
 from engines.spec import EPSILON, Form, Pixels
 
 GRAPH_VERSION = 2

@@ -1,7 +1,7 @@
-"""What a child process finds out about drivers and runtimes: `python -m engines.probes QUESTION`.
+"""What a child process finds out about drivers and runtimes: `python -m engines.survey.probes QUESTION`.
 
 Nothing here is called by the program itself: each of these calls can crash or hang where a driver
-is broken. See `engines.probing`.
+is broken. See `engines.survey.probing`.
 """
 
 import ctypes
@@ -17,8 +17,8 @@ from engines.backends import open_engine
 from engines.engine import EngineRequest
 from engines.library import find_model
 from engines.model_file import Model
-from engines.probing import reply
 from engines.spec import GeneratorSpec
+from engines.survey.probing import reply
 
 NO_DEVICE = 100  # CUDA_ERROR_NO_DEVICE
 SIZE = (64, 64)

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.graph_nodes import Nodes
+from engines.graph.nodes import Nodes
 from engines.layers import Layer
 from engines.model_file import Model
 from engines.spec import EPSILON, FLAT, ORDINARY, Form

@@ -8,9 +8,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from engines.probing import ask
+from engines.survey.probing import ask
 
-PROBES = "engines.probes"
+PROBES = "engines.survey.probes"
 
 # Packages to import, and the distributions that may have brought them.
 _DISTRIBUTIONS = {
@@ -55,7 +55,7 @@ class Runtime:
     name: str
     version: str | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
-    """what its probe found; see `engines.probes`"""
+    """what its probe found; see `engines.survey.probes`"""
     problem: str = ""
     """how it fails, where it is installed and does not work"""
 

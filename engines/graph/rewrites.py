@@ -12,8 +12,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import NodeProto
 
-from engines.graph_draft import Draft, Rewrite, at_each, attributes, node
-from engines.packed_columns import columns_in_pairs
+from engines.graph.draft import Draft, Rewrite, at_each, attributes, node
+from engines.graph.packed_columns import columns_in_pairs
 
 _LANES = 16
 """Outputs that a CPU's convolution computes at once (AVX-512, fp32): with fewer it idles."""

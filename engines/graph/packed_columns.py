@@ -3,7 +3,7 @@
 import numpy as np
 from onnx import NodeProto
 
-from engines.graph_draft import Draft, at_each, attributes, node
+from engines.graph.draft import Draft, at_each, attributes, node
 
 _ELEMENTWISE = ("Add", "Cast", "LeakyRelu", "Mul", "Relu", "Sub")
 
