@@ -22,7 +22,7 @@ from onnx import TensorProto, helper, numpy_helper
 from engines.graph import build_graph
 from engines.graph.draft import Rewrite
 from engines.graph.rewrites import (
-    DEFAULT,
+    FOR_CPU,
     reflection_by_slices,
     rewritten,
     without_zero_bias,
@@ -105,14 +105,14 @@ def report(name: str, case: Case, precision: str, rounds: int) -> None:
 
 def ways(plain: onnx.ModelProto) -> dict[str, Sequence[Rewrite]]:
     """The plain graph, the default, and what differs from it by one rewrite that applies."""
-    found: dict[str, Sequence[Rewrite]] = {"plain": (), "default": DEFAULT}
-    for rewrite in DEFAULT:
-        others = tuple(other for other in DEFAULT if other is not rewrite)
-        if rewrite(rewritten(plain, DEFAULT[: DEFAULT.index(rewrite)])).applied:
+    found: dict[str, Sequence[Rewrite]] = {"plain": (), "default": FOR_CPU}
+    for rewrite in FOR_CPU:
+        others = tuple(other for other in FOR_CPU if other is not rewrite)
+        if rewrite(rewritten(plain, FOR_CPU[: FOR_CPU.index(rewrite)])).applied:
             found[f"without {rewrite.__name__}"] = others
     for rewrite in OTHERS:
-        if rewrite(rewritten(plain, DEFAULT)).applied:
-            found[f"with {rewrite.__name__}"] = (*DEFAULT, rewrite)
+        if rewrite(rewritten(plain, FOR_CPU)).applied:
+            found[f"with {rewrite.__name__}"] = (*FOR_CPU, rewrite)
     return found
 
 

@@ -9,14 +9,15 @@ from numpy.typing import NDArray
 from onnx import TensorProto
 
 from engines.graph.draft import Rewrite
+from engines.graph.gpu_rewrites import FOR_GPU
 from engines.graph.nodes import GraphPrecision, Nodes
-from engines.graph.rewrites import DEFAULT, rewritten
+from engines.graph.rewrites import FOR_CPU, rewritten
 from engines.graph.statistics import Statistics
 from engines.layers import LEAK, Layer
 from engines.model_file import Model
 from engines.spec import EPSILON, Form, Pixels
 
-GRAPH_VERSION = 2
+GRAPH_VERSION = 3
 """Counts the changes of the `graph` files that change a pixel; part of every engine's identity."""
 
 
@@ -43,11 +44,11 @@ def build_graph(
     such norms has the form "self" only; anything else raises ValueError. Batch norms that go by
     their running statistics are folded into the convolutions.
 
-    `precision` "fp16" has weights and activations in fp16; moments and what follows from them, the
-    last convolution, tanh, and the scaling to pixels stay in fp32, as do statistics that go in or out.
+    `precision` "fp16" has weights and activations in fp16; moments and what follows from them,
+    tanh, and the scaling to pixels stay in fp32, as do statistics that go in or out.
 
     `rewrites` are applied to it in this order. None takes those that win on CPUs for a graph in
-    fp32, and none for one in fp16, which is for GPUs.
+    fp32, and those that win on GPUs for one in fp16.
     """
     if form != "self" and not model.spec.statistics_channels:
         raise ValueError(f"{model.name} has no norms that go by the picture, so no form {form!r}")
@@ -64,13 +65,13 @@ def build_graph(
             weight = weight * np.float32(2 / 255 if pixels == "uint8" else 2)
         if layer.normalises:
             bias = bias - statistics.lift(layer)
-        values = _convolve(graph, layer, values, weight, bias, in_fp32=layer is last)
+        values = _convolve(graph, layer, values, weight, bias)
         if layer.normalises:
             scale, shift = statistics.of(layer, values)
             if form == "measure" and statistics.complete:
                 break  # what follows are pixels, which nobody asked for
             values = graph.add("Add", graph.add("Mul", values, scale), shift)
-        values = _activate(graph, layer, values)
+        values = _activate(graph, layer, graph.widen(values) if layer is last else values)
         if layer.skip == "keeps":
             kept.append(values)
         elif layer.skip == "adds":
@@ -82,7 +83,7 @@ def build_graph(
     else:
         _pixels_out(graph, values, pixels)
     if rewrites is None:
-        rewrites = DEFAULT if precision == "fp32" else ()
+        rewrites = FOR_CPU if precision == "fp32" else FOR_GPU
     return rewritten(graph.finish(model, form, pixels, size, batch), rewrites)
 
 
@@ -121,10 +122,7 @@ def _convolve(
     values: str,
     weight: NDArray[np.float32],
     bias: NDArray[np.float32],
-    in_fp32: bool,
 ) -> str:
-    if in_fp32:
-        values = graph.widen(values)
     if layer.enlarges:
         values = graph.add(
             "Resize",
@@ -147,10 +145,9 @@ def _convolve(
     if layer.transposed:
         attributes["output_padding"] = [layer.extra] * 2
     operation = "ConvTranspose" if layer.transposed else "Conv"
-    constant = graph.number if in_fp32 else graph.weights
-    inputs = [values, constant(weight)]
+    inputs = [values, graph.weights(weight)]
     if layer.bias or bias.any():
-        inputs.append(constant(bias))
+        inputs.append(graph.weights(bias))
     return graph.add(operation, *inputs, **attributes)
 
 

@@ -193,7 +193,7 @@ def without_zero_bias(draft: Draft, conv: NodeProto) -> str:
     return ""
 
 
-DEFAULT: tuple[Rewrite, ...] = (
+FOR_CPU: tuple[Rewrite, ...] = (
     resized_as_transposed,
     few_outputs_at_stride_2,
     few_outputs_by_phase,

@@ -156,7 +156,7 @@ def _types(graph):
 
 
 @pytest.mark.parametrize("spec", [FAMILIES[0], FAMILIES[2]], ids=lambda spec: spec.name)
-def test_half_precision_keeps_moments_and_the_end_in_fp32(make_model, spec):
+def test_half_precision_keeps_moments_and_tanh_in_fp32(make_model, spec):
     half, single = onnx.TensorProto.FLOAT16, onnx.TensorProto.FLOAT
     for form in ("self", "statistics", "measure"):
         graph = build_graph(make_model(spec), form, precision="fp16")
@@ -165,8 +165,6 @@ def test_half_precision_keeps_moments_and_the_end_in_fp32(make_model, spec):
         convolutions = [
             [types[name] for name in node.input] for node in nodes if "Conv" in node.op_type
         ]
-        if form != "measure":
-            assert set(convolutions.pop()) == {single}
         assert {kind for kinds in convolutions for kind in kinds} == {half}
         in_fp32 = {"ReduceMean", "ReduceSumSquare", "Sqrt", "Reciprocal", "Tanh", "Round", "Clip"}
         for node in nodes:

@@ -7,9 +7,15 @@ import onnx
 import pytest
 
 from engines.graph import build_graph
+from engines.graph.gpu_rewrites import (
+    FOR_GPU,
+    channels_last_at_once,
+    moments_in_one_pass,
+    pixels_as_four_channels,
+)
 from engines.graph.packed_columns import columns_in_pairs
 from engines.graph.rewrites import (
-    DEFAULT,
+    FOR_CPU,
     few_outputs_at_stride_2,
     few_outputs_by_phase,
     means_of_means,
@@ -23,7 +29,8 @@ from engines.library import find_model
 from engines.openvino_runtime import core
 from engines.spec import GeneratorSpec
 
-ALL = (*DEFAULT, reflection_by_slices, without_zero_bias)
+ALL = (*FOR_CPU, reflection_by_slices, without_zero_bias)
+SETS = {"cpu": ALL, "gpu": (*FOR_GPU, reflection_by_slices)}
 SIZE = (60, 92)  # multiples of 4 and of nothing more
 RESNET = GeneratorSpec(base_channels=8, blocks=1)
 UNET = GeneratorSpec("unet", base_channels=4, blocks=2, norm="batch_picture")
@@ -75,6 +82,13 @@ def _many_inputs(monkeypatch):
         (means_of_means, RESNET, True, 4),
         (means_of_means, RESNET, False, 4),
         (means_of_means, UNET, True, 2),
+        (moments_in_one_pass, RESNET, True, 7),
+        (moments_in_one_pass, RESNET, False, 7),
+        (moments_in_one_pass, UNET, False, 1),
+        (pixels_as_four_channels, RESNET, True, 1),
+        (pixels_as_four_channels, UNET, True, 1),
+        (channels_last_at_once, RESNET, True, 1),
+        (channels_last_at_once, UNET, False, 1),
         (reflection_by_slices, RESNET, True, 4),
         (without_zero_bias, RESNET, False, 7),
     ],
@@ -120,16 +134,19 @@ def test_a_rewrite_says_why_it_did_not_apply(make_model, rewrite, spec, why_not)
 
 @pytest.mark.parametrize("spec", [RESNET, replace(RESNET, upsampling="resize"), UNET], ids=str)
 @pytest.mark.parametrize("typical", [True, False])
-def test_all_together_in_every_form(make_model, assert_close, spec, typical):
+@pytest.mark.parametrize("rewrites", SETS.values(), ids=SETS)
+def test_all_together_in_every_form(make_model, assert_close, spec, typical, rewrites):
     model = make_model(spec, typical=typical)
     given = run(build_graph(model, "measure", rewrites=()), [frames(count=2)])[0]
     for form, inputs in {"self": (), "statistics": (given,)}.items():
         plain = build_graph(model, form, "float32", rewrites=())
         expected, actual = (
-            run(each, [frames("float32", 2), *inputs])[0] for each in (plain, rewritten(plain, ALL))
+            run(each, [frames("float32", 2), *inputs])[0]
+            for each in (plain, rewritten(plain, rewrites))
         )
         assert_close(actual, expected, 1, 65)
-    measured = run(rewritten(build_graph(model, "measure"), ALL), [frames(count=2)])[0]
+    plain = build_graph(model, "measure", rewrites=())
+    measured = run(rewritten(plain, rewrites), [frames(count=2)])[0]
     np.testing.assert_allclose(measured, given, rtol=2e-3, atol=2e-3)
 
 
@@ -143,19 +160,20 @@ def test_the_default_keeps_the_picture_of_built_in_models(name, check_picture, a
     assert_close(default, plain, 1, 70)
 
 
-def test_the_default_is_for_fp32(make_model):
+def test_fp32_is_for_cpus_and_fp16_for_gpus(make_model):
     model = make_model(RESNET)
-    for precision, default in (("fp32", DEFAULT), ("fp16", ())):
+    for precision, default in (("fp32", FOR_CPU), ("fp16", FOR_GPU)):
         wanted = build_graph(model, precision=precision, rewrites=default)
         assert build_graph(model, precision=precision) == wanted
-    assert rewritten(build_graph(model, rewrites=()), DEFAULT) == build_graph(model)
+    assert rewritten(build_graph(model, rewrites=()), FOR_CPU) == build_graph(model)
 
 
 @pytest.mark.parametrize("spec", [RESNET, replace(RESNET, upsampling="resize"), UNET], ids=str)
-def test_half_precision_can_be_rewritten(make_model, assert_close, spec):
+@pytest.mark.parametrize("rewrites", SETS.values(), ids=SETS)
+def test_half_precision_can_be_rewritten(make_model, assert_close, spec, rewrites):
     for form in ("self", "measure"):
         plain = build_graph(make_model(spec), form, precision="fp16", rewrites=())
-        changed = rewritten(plain, ALL)
+        changed = rewritten(plain, rewrites)
         onnx.checker.check_model(changed, full_check=True)
         expected, actual = (run(each, [frames()])[0] for each in (plain, changed))
         if form == "self":
