@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from engines.spec import Form, GeneratorSpec, Pixels
 
-Backend = Literal["auto", "openvino", "torch"]
+Backend = Literal["auto", "openvino", "torch", "tensorrt"]
 Precision = Literal["auto", "fp32", "bf16", "fp16", "int8"]
 
 BACKENDS: tuple[Backend, ...] = get_args(Backend)

@@ -52,6 +52,12 @@ def parse_profile(text: str, spec: GeneratorSpec, batch: int = 1) -> Profile:
     return Profile(least, usual, most, batch)
 
 
+def bounds_of(spec: GeneratorSpec, most: Size) -> Profile:
+    """Any size up to `most`, made for 1080p."""
+    usual = min(NAMED["1080p"][0], most[0]), min(NAMED["1080p"][1], most[1])
+    return Profile(_padded((1, 1), spec), _padded(usual, spec), _padded(most, spec))
+
+
 def parse_size(text: str) -> Size:
     """(height, width) from `1080p` or `WxH`; raises UserError for anything else."""
     if text in NAMED:

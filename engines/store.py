@@ -96,6 +96,17 @@ class EngineStore:
                 self._forget_oldest(spare=entry)
         return Kept(built.content, built.facts, built_now=True, kept=writeable)
 
+    def find(self, key: Mapping[str, str]) -> Kept | None:
+        """What is stored under `key`, if anything."""
+        return _read(self.folder / _digest(key), key)
+
+    def put(self, key: Mapping[str, str], built: Built) -> Kept:
+        """Store a build in the place of what is there."""
+        entry = self.folder / _digest(key)
+        with self._locked(entry) as writeable:
+            kept = writeable and _write(entry, key, built)
+        return Kept(built.content, built.facts, built_now=True, kept=kept)
+
     def announce(self, key: Mapping[str, str]) -> None:
         """Tell of a build that a runtime keeps by its own means."""
         self._on_build(key)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cuda import require_cuda
+from gpus import require_cuda
 
 from engines.backends import open_engine
 from engines.engine import EngineRequest
