@@ -7,16 +7,16 @@ from typing import Any
 
 from engines.engine import EngineRequest
 from engines.errors import UserError
-from engines.graph import GRAPH_VERSION, GraphPrecision, build_graph
-from engines.graph.gpu_rewrites import FOR_GPU
+from engines.graph import GRAPH_VERSION, GraphPrecision
 from engines.model_file import Model
 from engines.profile import Profile, bounds_of
-from engines.spec import Form, GeneratorSpec, Pixels
+from engines.spec import GeneratorSpec
 from engines.store import Built, EngineStore, Kept
 from engines.survey.driver import Gpu, driver
-from engines.tensorrt.build import BuildOptions, Shape, Shapes, build_plan
+from engines.tensorrt.build import BuildOptions, build_plan
 from engines.tensorrt.engine import MOST_SIDE, TensorRtEngine
 from engines.tensorrt.flavour import Flavour, flavour_for
+from engines.tensorrt.network import graph_for, shapes_for
 from engines.verify import Parity, check_parity, held_frames
 
 NO_BF16 = "TensorRT cannot compile a generator's transposed convolutions in bf16"
@@ -62,29 +62,6 @@ def open_tensorrt(
     built = {"plan": hashlib.sha256(kept.content).hexdigest()[:16]}
     engine.identity = {**key, **built, "streams": "1", "batch": "1"}
     return engine
-
-
-def graph_for(
-    model: Model, form: Form, precision: GraphPrecision, profile: Profile, pixels: Pixels = "uint8"
-) -> bytes:
-    """The graph that TensorRT builds from, as ONNX: fixed to a profile of one size."""
-    size, batch = profile.fixed, profile.batch
-    made = build_graph(model, form, pixels, size, batch, precision, rewrites=FOR_GPU)
-    return bytes(made.SerializeToString())
-
-
-def shapes_for(spec: GeneratorSpec, form: Form, profile: Profile) -> Shapes:
-    """The bounds of every input whose shape the graph of `graph_for` leaves open."""
-    shapes: dict[str, tuple[Shape, Shape, Shape]] = {}
-    count = profile.batch
-    if profile.fixed is None:
-        sizes = (profile.least, profile.usual, profile.most)
-        least, usual, most = ((count, *size, 3) for size in sizes)
-        shapes["frames"] = (least, usual, most)
-    if form == "statistics" and count > 1:
-        one, many = ((given, 2, spec.statistics_channels) for given in (1, count))
-        shapes["statistics"] = (one, many, many)
-    return shapes
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ _REASONS = (
     ("within workspace limit", "its activations do not fit the memory", "Choose a smaller --size or --batch"),
     ("no optimization profile", "the sizes are open and no profile bounds them", "Give --size"),
     ("CUDA initialization failure", "there is no NVIDIA GPU with a driver", "Use --target onnx here"),
-    ("cudaError", "there is no NVIDIA GPU with a driver", "Use --gpu to name one"),
+    ("Cuda Runtime (", "there is no NVIDIA GPU with a driver", "Use --gpu to name one"),
 )  # fmt: skip
 
 
