@@ -66,6 +66,8 @@ def plain_way(
         code = cv2.VideoWriter.fourcc(*"mp4v")
         output = str(clip.with_suffix(".plain.mp4"))
         writer = cv2.VideoWriter(output, code, rate, (int(width), int(height)))
+        if not writer.isOpened():  # it would take every picture, and write none
+            raise RuntimeError("OpenCV does not write the clip")
         for _ in range(count):
             good, picture = reader.read()
             if not good:

@@ -6,6 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from commandline import Cli, assert_one_line
@@ -204,6 +205,17 @@ def test_the_plain_way_pads_for_the_network_too(tmp_path: Path) -> None:
 
     plain_way(clip, contenders.Contender("eager", network, 0.1), 2, padded)()
     assert shapes == [(1, 128, 256, 3)] * 2
+
+
+def test_a_plain_way_that_writes_nothing_does_not_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip = tmp_path / "in.mp4"
+    write_clip(clip, pictures((64, 64), 2), 24, demo.sound(2 / 24, 48_000), 48_000)
+    monkeypatch.setattr(cv2.VideoWriter, "isOpened", lambda writer: False)
+    idle = contenders.Contender("eager", lambda frames: frames, 0.1)
+    with pytest.raises(RuntimeError, match="does not write"):
+        plain_way(clip, idle, 2, lambda picture: picture[None])()
 
 
 def test_ratios_are_taken_round_by_round() -> None:

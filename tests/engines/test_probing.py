@@ -1,5 +1,6 @@
 """Whatever a driver or a runtime does, only the child suffers."""
 
+import itertools
 import os
 import signal
 import subprocess
@@ -159,6 +160,26 @@ def test_pytorch_is_tried_without_compiling_anything(monkeypatch):
         probes.torch("cuda")
     assert asked[0].device == "cuda"
     assert asked[0].size is None  # a fixed size is compiled, longer than a child may take
+
+
+def test_the_speed_is_the_usual_not_the_best(monkeypatch):
+    class Uneven:
+        identity, description, why = {}, "", ""
+
+        def __init__(self):
+            self.naps = itertools.chain([0.2, 0.01], itertools.repeat(0.05))
+
+        def __call__(self, frames):
+            time.sleep(next(self.naps))
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *error): ...
+
+    monkeypatch.setattr(probes, "open_engine", lambda model, request: Uneven())
+    monkeypatch.setattr(probes, "SPEED_SECONDS", 0.6)
+    assert probes.speed()["seconds"] >= 0.05
 
 
 def test_what_a_library_prints_does_not_matter(mischief):
