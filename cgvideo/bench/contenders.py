@@ -133,7 +133,7 @@ def _others(
     """What else to ask for: the chosen engine in fp32, other backends, and what has to be asked for."""
     blocks = chosen.spec.family == "resnet"
     devices: dict[str, list[str]] = {"openvino": ["cpu"], "torch": []}
-    if "GPU" in survey.runtimes["openvino"].facts.get("devices", ()):
+    if any(name.startswith("GPU") for name in survey.runtimes["openvino"].facts.get("devices", ())):
         devices["openvino"].append("gpu")
     if _cuda(survey):
         devices["torch"].append("cuda")

@@ -132,7 +132,12 @@ def lay_out(
     frames = np.concatenate([padded(each.pixels, model) for each in source.frames()])
 
     ways = [
-        Trial(f"OpenCV, {each.name}", plain_way(clip, each, plain_count), True) for each in eager
+        Trial(
+            f"OpenCV, {each.name}",
+            plain_way(clip, each, plain_count, lambda picture: padded(picture, model)),
+            True,
+        )
+        for each in eager
     ]
     plans = []
     for number, (each, engine) in enumerate(converting):

@@ -48,8 +48,13 @@ class Trial:
         return Row(self.name, tuple(self.seconds), self.eager, self.psnr, self.problem)
 
 
-def plain_way(clip: Path, contender: Contender, count: int) -> Measure:
-    """What one would write first: read with OpenCV, translate, write with OpenCV, in turn."""
+def plain_way(
+    clip: Path, contender: Contender, count: int, padded: Callable[[NDArray[Any]], NDArray[Any]]
+) -> Measure:
+    """What one would write first: read with OpenCV, translate, write with OpenCV, in turn.
+
+    `padded` makes a picture `[H, W, 3]` a frame `[1, H, W, 3]` of a size that the network takes.
+    """
 
     def measure() -> float:
         began = time.perf_counter()
@@ -61,11 +66,13 @@ def plain_way(clip: Path, contender: Contender, count: int) -> Measure:
         code = cv2.VideoWriter.fourcc(*"mp4v")
         output = str(clip.with_suffix(".plain.mp4"))
         writer = cv2.VideoWriter(output, code, rate, (int(width), int(height)))
+        if not writer.isOpened():  # it would take every picture, and write none
+            raise RuntimeError("OpenCV does not write the clip")
         for _ in range(count):
             good, picture = reader.read()
             if not good:
                 raise RuntimeError("OpenCV does not read the clip")
-            translated = contender.network(np.ascontiguousarray(picture[None, ..., ::-1]))[0]
+            translated = contender.network(padded(picture[..., ::-1]))[0]
             writer.write(np.ascontiguousarray(translated[: int(height), : int(width), ::-1]))
         writer.release()
         reader.release()

@@ -41,17 +41,21 @@ def version(
 
 def main() -> None:
     """Run a command; say what the user can mend in one line, with exit code 1."""
+    arguments = sys.argv[1:]
+    debug = "--debug" in arguments
+    if arguments[:1] in (["models"], ["engines"]):  # whose many commands take it all the same
+        arguments = [argument for argument in arguments if argument != "--debug"]
     try:
-        app()
+        app(arguments)
     except UserError as error:
-        if "--debug" in sys.argv:
+        if debug:
             raise
         _say(error)
         sys.exit(FAILED)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
     except Exception as error:
-        if "--debug" in sys.argv:
+        if debug:
             raise
         kind = type(error).__name__
         _say(

@@ -66,9 +66,10 @@ def clip_size(text: str) -> tuple[int, int]:
     from engines.profile import parse_size
 
     height, width = parse_size(text)
-    if width % 2 or height % 2 or not SMALLEST <= min(width, height) <= LARGEST:
+    outside = min(width, height) < SMALLEST or max(width, height) > LARGEST
+    if width % 2 or height % 2 or outside:
         raise UserError(
-            f"--size {text} is no size of a clip", f"Give even sides of at least {SMALLEST}"
+            f"--size {text} is no size of a clip", f"Give even sides from {SMALLEST} to {LARGEST}"
         )
     return width, height
 

@@ -29,7 +29,15 @@ def doctor(
     could be better), "broken". Exit code 1 if a conversion cannot run.
     """
     from cgvideo.cli.reports import FAILED, emit, say
-    from cgvideo.doctor import diagnose, examine
+    from engines.errors import UserError
+
+    try:
+        from cgvideo.doctor import diagnose, examine
+    except ImportError as error:
+        raise UserError(
+            f"What a conversion is made of does not load ({error})",
+            "Install cgvideo anew, into a fresh environment",
+        ) from error
 
     say("looking around, a few seconds …", sys.stderr)
     seen = examine()

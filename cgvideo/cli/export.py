@@ -71,11 +71,11 @@ def export(
     if path.exists() and not overwrite:
         raise UserError(f"{path} exists already", "Give --overwrite, or another name with -o")
     profile = None
-    if size is not None:
-        profile = parse_profile(size, found.spec, batch or 1)
-        batch = batch or 1
-    elif batch is not None and batch < 1:
+    if batch is not None and batch < 1:
         raise UserError(f"A batch of {batch} holds no frame", "Give --batch 1 or more")
+    if size is not None:
+        batch = batch or 1
+        profile = parse_profile(size, found.spec, batch)
     request = ExportRequest(
         cast(Any, target), cast(Any, form), profile, batch, cast(Any, precision)
     )

@@ -21,7 +21,7 @@ class Diagnosis:
 def diagnose(seen: Examination) -> Diagnosis:
     """Say what everything that was seen means."""
     findings = [
-        *processor_findings(seen.processor),
+        *processor_findings(seen.processor, seen.survey.runtimes["openvino"]),
         *memory_findings(seen.memory),
         *nvidia_findings(seen.survey, seen.speed),
         *runtime_findings(seen),
@@ -58,7 +58,7 @@ def _summary(seen: Examination, findings: list[Finding], able: bool) -> str:
     if broken:
         state = f"{len(broken)} thing{'s are' if len(broken) > 1 else ' is'} broken that it can do without"
     if better:
-        state += f", {better} could be better"
+        state += f", {better} thing{'s' if better > 1 else ''} could be better"
     return (
         f"On this machine convert uses {engine} in {identity['precision']}; a 640x360 clip runs at"
         f" about {speed:.{0 if speed >= 10 else 1}f} frames/s with the built-in models; {state}."

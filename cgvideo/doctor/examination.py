@@ -13,8 +13,11 @@ from cgvideo.codec.hardware import DECODERS, ENCODERS, Trial, has_codec, try_dec
 from engines.library import list_models, models_folder
 from engines.store import cache_folder
 from engines.survey.machine import Memory, Processor, memory, processor
-from engines.survey.probing import Answer, ask
+from engines.survey.probing import PATIENCE_SECONDS, Answer, ask
 from engines.survey.runtimes import PROBES, Survey, survey
+
+COMPILING_SECONDS = 300.0
+"""Patience with PyTorch on a GPU: the first time, it compiles the network."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,17 +61,19 @@ def examine() -> Examination:
         found = survey()
         tried = encoding.result()
         hardware = {}
-        if found.nvidia.installed:
+        if found.nvidia.installed and not found.nvidia.problem:
             asked = {
                 name: pool.submit(try_encoder, name) for name in CODECS if CODECS[name].stand_in
             }
             asked |= {name: pool.submit(try_decoder, name) for name in DECODERS}
             hardware = {name: trial.result() for name, trial in asked.items()}
+    on_gpu = str(found.runtimes["torch"].facts.get("device", "")).startswith("cuda")
+    patience = COMPILING_SECONDS if on_gpu else PATIENCE_SECONDS
     return Examination(
         processor(),
         memory(),
         found,
-        ask(PROBES, "speed"),  # by itself, since it is timed
+        ask(PROBES, "speed", seconds=patience),  # by itself, since it is timed
         tried,
         hardware,
         tuple(name for name, encoder in ENCODERS.items() if has_codec(encoder, "w")),
@@ -81,10 +86,11 @@ def examine() -> Examination:
 
 def look_at(folder: Path) -> Folder:
     """Whether a folder can be written (or be made), what is in it, and how much room there is."""
-    there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    # What is in a folder that may not be looked into is as good as not there.
+    there = next(p for p in (folder, *folder.absolute().parents) if os.access(p, os.F_OK))
     writable = there.is_dir() and os.access(there, os.W_OK | os.X_OK)
     size = 0
-    if folder.is_dir() and folder != Path(tempfile.gettempdir()):
+    if folder == there and folder.is_dir() and folder != Path(tempfile.gettempdir()):
         for path in folder.rglob("*"):
             try:
                 size += path.lstat().st_size if path.is_file() else 0

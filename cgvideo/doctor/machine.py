@@ -7,10 +7,14 @@ from engines.survey.runtimes import Gpu, Nvidia, Runtime, Survey
 
 GIB = 1 << 30  # as memory is sold
 SCARCE_MEMORY = 1.5 * GIB  # a built-in model takes 0.3 GB at 640x360 and 0.8 at 1080p, as measured
+TURING, BLACKWELL = (7, 5), (10, 0)
 
 
-def processor_findings(found: Processor) -> list[Finding]:
-    """Cores, and the instruction sets that decide the precision."""
+def processor_findings(found: Processor, openvino: Runtime) -> list[Finding]:
+    """Cores, and the instruction sets that decide the precision.
+
+    Not every system tells them all: what OpenVINO computes in is the better proof of bf16.
+    """
     section, has = "Processor", set(found.instructions)
     cores = f"{found.cores} core{'s' if found.cores > 1 else ''}"
     if found.cores < found.cores_in_all:
@@ -38,6 +42,14 @@ def processor_findings(found: Processor) -> list[Finding]:
                 section,
                 "AVX-512 with bf16, no AMX",
                 "bf16 takes about half the time of fp32, at a difference that no eye sees",
+            )
+        )
+    elif openvino.facts.get("precision") == "bf16":
+        findings.append(
+            Finding(
+                section,
+                "bf16, which OpenVINO uses",
+                "it takes about half the time of fp32, at a difference that no eye sees",
             )
         )
     elif "avx512f" in has:
@@ -87,10 +99,12 @@ def memory_findings(found: Memory) -> list[Finding]:
     if usable is None:
         return [Finding("Memory", "the system does not say how much there is")]
     text = f"{usable / GIB:.1f} GiB"
+    # What is free is the machine's: how much of its limit a container has used is not asked.
+    free = "" if found.available is None else f", {found.available / GIB:.1f} free"
     if found.limit is not None and found.total is not None:
-        text += f" (cgroup limit; the machine has {found.total / GIB:.1f})"
-    if found.available is not None:
-        text += f", {min(found.available, usable) / GIB:.1f} free"
+        text += f" (cgroup limit; the machine has {found.total / GIB:.1f}{free})"
+    else:
+        text += free
     if min(usable, found.available or usable) < SCARCE_MEMORY:
         return [
             Finding(
@@ -110,7 +124,7 @@ def nvidia_findings(found: Survey, speed: Answer) -> list[Finding]:
     """Driver and GPUs, and whether anything uses them."""
     section, nvidia = "NVIDIA GPU", found.nvidia
     if nvidia.problem:
-        stuck = bool(speed.problem)
+        stuck = bool(speed.problem) and found.runtimes["openvino"].works
         return [
             Finding(
                 section,
@@ -170,9 +184,22 @@ def _use_of(gpu: Gpu, nvidia: Nvidia, torch: Runtime) -> tuple[str, str, Mark]:
         return "PyTorch does not run, so nothing uses it", "see Runtimes", "better"
     if str(torch.facts.get("device", "")).startswith("cuda"):
         return f"convert uses it by itself, through PyTorch in {torch.facts['precision']}", "", "ok"
-    build = "cu130" if nvidia.cuda.split(".")[0] >= "13" else "cu126"
     return (
         f"PyTorch {torch.version} cannot use it, so the processor does the work",
-        f"{REINSTALL} torch --index-url https://download.pytorch.org/whl/{build}",
+        torch_for(gpu, nvidia),
         "better",
     )
+
+
+def torch_for(gpu: Gpu, nvidia: Nvidia) -> str:
+    """What gets a PyTorch that runs on this GPU by this driver.
+
+    Builds for CUDA 13 need a driver for it and Turing or newer; those for 12.6 end before Blackwell.
+    """
+    driver = int(nvidia.cuda.split(".")[0])
+    if gpu.capability < TURING or (driver == 12 and gpu.capability < BLACKWELL):
+        build, needed = "cu126", 12
+    else:
+        build, needed = "cu130", 13
+    line = f"{REINSTALL} torch --index-url https://download.pytorch.org/whl/{build}"
+    return line if driver >= needed else f"install NVIDIA's newest driver, then {line}"

@@ -6,6 +6,7 @@ from cgvideo.codec.encode import CODECS
 from cgvideo.codec.hardware import Trial
 from cgvideo.doctor.examination import Examination
 from cgvideo.doctor.finding import GB, REINSTALL, TORCH_PIP, Finding, Mark
+from cgvideo.doctor.machine import torch_for
 from engines.engine import BACKENDS
 from engines.survey.runtimes import Nvidia, Runtime
 
@@ -24,14 +25,15 @@ def runtime_findings(seen: Examination) -> list[Finding]:
                 section, "OpenVINO sees an Intel GPU", "may be faster: try convert … --device gpu"
             )
         )
-    torch, gpu = runtimes["torch"], bool(seen.survey.nvidia.gpus)
+    nvidia = seen.survey.nvidia
+    torch, gpu = runtimes["torch"], bool(nvidia.gpus)
     if torch.problem:
         findings.append(
             Finding(
                 section,
                 f"PyTorch {torch.version} is present but broken: {torch.problem}",
                 "convert needs it for the NVIDIA GPU" if gpu else "convert does not need it here",
-                f"{REINSTALL} torch",
+                torch_for(nvidia.gpus[0], nvidia) if gpu else f"{REINSTALL} torch",
                 "broken",
             )
         )
@@ -54,9 +56,7 @@ def runtime_findings(seen: Examination) -> list[Finding]:
                 "better" if gpu else "ok",
             )
         )
-    findings += [
-        _tensorrt(runtimes[name], seen.survey.nvidia) for name in ("tensorrt", "tensorrt_rtx")
-    ]
+    findings += [_tensorrt(runtimes[name], nvidia) for name in ("tensorrt", "tensorrt_rtx")]
     return findings
 
 
@@ -84,6 +84,8 @@ def _openvino(found: Runtime, seen: Examination) -> Finding:
             "pip install --upgrade openvino",
             "better",
         )
+    if "bf16" in seen.processor.instructions:
+        return Finding(section, text, "OpenVINO makes no use of this processor's bf16")
     return Finding(section, text, "the processor has no bf16; a hint to use it is silently ignored")
 
 
@@ -91,7 +93,7 @@ def _tensorrt(found: Runtime, nvidia: Nvidia) -> Finding:
     section = "Runtimes"
     name = "TensorRT for RTX" if found.name == "tensorrt_rtx" else "TensorRT"
     used = "tensorrt" in BACKENDS
-    if found.problem:
+    if found.problem and not nvidia.problem:  # else it is the driver's fault
         return Finding(
             section,
             f"{name} {found.version} is present but broken: {found.problem}",
@@ -136,8 +138,12 @@ def video_findings(seen: Examination) -> list[Finding]:
     findings.append(Finding(section, f"encodes {', '.join(offered)} on the processor{more}"))
     encoders = {name: trial for name, trial in seen.hardware.items() if name in CODECS}
     decoders = {name: trial for name, trial in seen.hardware.items() if name not in CODECS}
-    findings += _in_hardware("NVENC (encoding)", encoders, bool(seen.survey.nvidia.gpus), True)
-    findings += _in_hardware("NVDEC (decoding)", decoders, bool(seen.survey.nvidia.gpus), False)
+    nvidia = seen.survey.nvidia
+    if nvidia.problem:
+        text = "NVENC (encoding), NVDEC (decoding): not tried with a driver that is broken"
+        return [*findings, Finding(section, text, "the processor does it")]
+    findings += _in_hardware("NVENC (encoding)", encoders, bool(nvidia.gpus), True)
+    findings += _in_hardware("NVDEC (decoding)", decoders, bool(nvidia.gpus), False)
     return findings
 
 

@@ -1,10 +1,11 @@
-"""What a child process finds out about drivers and runtimes: `python -m engines.survey.probes QUESTION`.
+"""What a child process finds out about drivers and runtimes: `engines.survey.probes` as a program.
 
 Nothing here is called by the program itself: each of these calls can crash or hang where a driver
 is broken. See `engines.survey.probing`.
 """
 
 import ctypes
+import statistics
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -91,16 +92,19 @@ def openvino(device: str = "cpu") -> Facts:
     """Let OpenVINO run a tiny generator; gives the engine's identity and all "devices"."""
     from engines.openvino_runtime import core
 
-    return {**_try("openvino", device), "devices": list(core().available_devices)}
+    return {**_try("openvino", device, SIZE), "devices": list(core().available_devices)}
 
 
 def torch(device: str = "auto") -> Facts:
-    """Let PyTorch run a tiny generator, on the GPU where it can use one."""
+    """Let PyTorch run a tiny generator, on the GPU where it can use one.
+
+    For any size, since for a fixed one it would be compiled first, which takes up to a minute.
+    """
     from engines.torch_engine import cuda_works
 
     if device == "auto":
         device = "cuda" if cuda_works() else "cpu"
-    return _try("torch", device)
+    return _try("torch", device, None)
 
 
 def onnxruntime() -> Facts:
@@ -136,15 +140,15 @@ def speed(rows: str = "360", columns: str = "640", model: str = "summer2winter")
             if taken[0] > SPEED_SECONDS:
                 break
         return {
-            "seconds": min(taken),
+            "seconds": statistics.median(taken[1:] or taken),  # the first may set things up
             "identity": dict(engine.identity),
             "description": engine.description,
             "why": engine.why,
         }
 
 
-def _try(backend: str, device: str) -> dict[str, Any]:
-    request = EngineRequest(cast(Any, backend), device, streams=1, size=SIZE)
+def _try(backend: str, device: str, size: tuple[int, int] | None) -> dict[str, Any]:
+    request = EngineRequest(cast(Any, backend), device, streams=1, size=size)
     with open_engine(tiny_model(), request) as engine:
         _check(engine)
         return dict(engine.identity)

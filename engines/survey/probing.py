@@ -26,9 +26,9 @@ class Answer:
 
 
 def ask(module: str, *questions: str, seconds: float = PATIENCE_SECONDS) -> Answer:
-    """Run `python -m module questions…`, which is to `reply`, and give its answer. Raises nothing."""
+    """Run `python -m module SECONDS questions…`, which is to `reply`; its answer. Raises nothing."""
     # -P: a folder that the user happens to be in must not be taken for a package.
-    command = [sys.executable, "-P", "-m", module, *questions]
+    command = [sys.executable, "-P", "-m", module, f"{seconds:g}", *questions]
     path = os.pathsep.join(entry or os.getcwd() for entry in sys.path)  # noqa: PTH109
     try:
         child = subprocess.Popen(
@@ -68,13 +68,15 @@ def ask(module: str, *questions: str, seconds: float = PATIENCE_SECONDS) -> Answ
 
 
 def reply(questions: Mapping[str, Callable[..., Mapping[str, Any]]]) -> None:
-    """The child's side: call the function of the first argument with the others, print its facts.
+    """The child's side: call the function of the second argument with the others, print its facts.
 
-    What goes wrong is said in the last line of standard error, with exit code 1.
+    What goes wrong is said in the last line of standard error, with exit code 1. The first argument
+    is for how many seconds anyone waits.
     """
     _leave_no_core_file()
+    _end_by_itself(float(sys.argv[1]))
     try:
-        facts = questions[sys.argv[1]](*sys.argv[2:])
+        facts = questions[sys.argv[2]](*sys.argv[3:])
     except Exception as error:
         text = (str(error).strip().splitlines() or [""])[0]
         kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
@@ -89,6 +91,13 @@ def _leave_no_core_file() -> None:
         import resource
 
         resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+
+
+def _end_by_itself(seconds: float) -> None:
+    """Let the system end this process: Python handles no signal while a driver hangs."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C must not wait for it
+    if sys.platform != "win32":
+        signal.setitimer(signal.ITIMER_REAL, seconds + 1)  # whoever asked may have been killed
 
 
 def _last_line(text: str) -> str:

@@ -6,13 +6,17 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from commandline import Cli, assert_one_line
 
+from cgvideo import demo
 from cgvideo.bench import Report, Row, bench, contenders
 from cgvideo.bench.measure import pictures
+from cgvideo.bench.trials import plain_way
 from cgvideo.cli.bench import clip_size, show
+from cgvideo.codec.render import write_clip
 from engines.errors import UserError
 from engines.model_file import write_model
 from engines.survey.probes import tiny_model
@@ -162,6 +166,58 @@ def test_a_runtime_that_crashed_in_its_child_is_not_tried_here(
         bench(tiny_model(), (64, 64), backend, seconds=0.2)
 
 
+@pytest.mark.parametrize("device", ["GPU", "GPU.0"])
+def test_an_intel_gpu_runs_too_also_one_of_several(
+    monkeypatch: pytest.MonkeyPatch, device: str
+) -> None:
+    asked: list[str] = []
+    real = contenders.open_engine
+
+    def note(model: Any, request: Any) -> Any:
+        asked.append(request.device)
+        if request.device == "gpu":
+            raise UserError("not here", "")
+        return real(model, request)
+
+    monkeypatch.setattr(contenders, "open_engine", note)
+    runtimes = {name: Runtime(name) for name in RUNTIMES}
+    runtimes["openvino"] = Runtime("openvino", "1", {"devices": ["CPU", device]})
+    frame = np.zeros((1, 64, 64, 3), np.uint8)
+    with ExitStack() as opened:
+        contenders.make_ready(
+            tiny_model(), frame, "all", Survey(Nvidia(), runtimes), opened, lambda text: None
+        )
+    assert "gpu" in asked
+
+
+def test_the_plain_way_pads_for_the_network_too(tmp_path: Path) -> None:
+    """A U-Net takes multiples of a large number only; the yardstick must not fail by that."""
+    clip = tmp_path / "in.mp4"
+    write_clip(clip, pictures((130, 94), 2), 24, demo.sound(2 / 24, 48_000), 48_000)
+    shapes: list[tuple[int, ...]] = []
+
+    def network(frames: Any) -> Any:
+        shapes.append(frames.shape)
+        return frames
+
+    def padded(picture: Any) -> Any:
+        return np.pad(picture, ((0, 34), (0, 126), (0, 0)))[None]
+
+    plain_way(clip, contenders.Contender("eager", network, 0.1), 2, padded)()
+    assert shapes == [(1, 128, 256, 3)] * 2
+
+
+def test_a_plain_way_that_writes_nothing_does_not_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip = tmp_path / "in.mp4"
+    write_clip(clip, pictures((64, 64), 2), 24, demo.sound(2 / 24, 48_000), 48_000)
+    monkeypatch.setattr(cv2.VideoWriter, "isOpened", lambda writer: False)
+    idle = contenders.Contender("eager", lambda frames: frames, 0.1)
+    with pytest.raises(RuntimeError, match="does not write"):
+        plain_way(clip, idle, 2, lambda picture: picture[None])()
+
+
 def test_ratios_are_taken_round_by_round() -> None:
     eager = Row("PyTorch eager fp32", (2.0, 20.0, 2.0), eager=True)
     last = Row("channels_last", (4.0, 10.0, 4.0), eager=True)
@@ -185,7 +241,7 @@ def test_the_clip_has_the_size_that_was_asked_for(size: tuple[int, int]) -> None
 def test_sizes_are_words_or_numbers() -> None:
     assert clip_size("640x360") == (640, 360)
     assert clip_size("1080p") == (1920, 1080)
-    for nonsense in ("big", "63x64", "640x361", "17p", "0x0", "640"):
+    for nonsense in ("big", "63x64", "640x361", "17p", "0x0", "640", "64x20000"):
         with pytest.raises(UserError, match="no size"):
             clip_size(nonsense)
 

@@ -72,6 +72,7 @@ def test_a_dry_run_says_everything_and_writes_nothing(cli: Cli, clip: Path) -> N
 def test_json_is_one_object_a_line(cli: Cli, clip: Path) -> None:
     result = cli("convert", clip, "--json", *SMALL)
     events = [json.loads(line) for line in result.stdout.splitlines()]
+    events = [event for event in events if event["event"] != "notice"]  # of an engine built now
     kinds = [event["event"] for event in events]
     assert kinds[:2] == ["preparing", "plan"]
     assert kinds[-1] == "done"
@@ -154,6 +155,13 @@ def test_a_bug_shows_its_traceback_only_with_debug(cli: Cli, clip: Path) -> None
     debugged = cli("convert", "missing.mp4", "--debug")
     assert "Traceback" in debugged.stderr
     assert debugged.returncode == 1
+
+
+@pytest.mark.parametrize("command", [("models", "info", "nobody"), ("convert", "nothing.mp4")])
+def test_debug_shows_the_traceback_of_any_command(cli: Cli, command: tuple[str, ...]) -> None:
+    result = cli(*command, "--debug")
+    assert result.returncode == 1
+    assert "Traceback" in result.stderr
 
 
 def test_models_are_listed_described_added_and_removed(cli: Cli, tmp_path: Path) -> None:

@@ -38,6 +38,7 @@ def test_export_for_programs(cli: Cli, tmp_path: Path) -> None:
         (("summer2winter", "-t", "onnx", "--precision", "bf16"), ("Known: fp32, fp16",)),
         (("summer2winter", "-t", "onnx", "--size", "huge"), ("huge", "1080p")),
         (("summer2winter", "-t", "onnx", "--batch", "0"), ("holds no frame",)),
+        (("summer2winter", "-t", "onnx", "--batch", "0", "--size", "64x64"), ("holds no frame",)),
         (("summer2winter", "-t", "onnx", "-o", "x.xml"), (".onnx",)),
         (("summer2winter", "-t", "onnx", "-o", "no/x.onnx"), ("does not exist",)),
         (("sumer2winter", "-t", "onnx"), ("Did you mean summer2winter",)),

@@ -1,6 +1,7 @@
 """The doctor: looks at anything, survives it, and says what it means."""
 
 import json
+import sys
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 import typer
 from commandline import Cli
 
+from cgvideo.cli import main
 from cgvideo.cli.doctor import described, doctor
 from cgvideo.codec.hardware import Trial
 from cgvideo.doctor import Diagnosis, Examination, Finding, diagnose, examination, examine
@@ -20,6 +22,8 @@ from engines.survey.probing import Answer, ask
 from engines.survey.runtimes import Gpu, Nvidia, Runtime, Survey
 
 RTX = Gpu("NVIDIA GeForce RTX 4090", (8, 9), 24 << 30)
+PASCAL = Gpu("NVIDIA GeForce GTX 1080", (6, 1), 8 << 30)
+BLACKWELL = Gpu("NVIDIA GeForce RTX 5090", (12, 0), 32 << 30)
 SPEED = Answer({"seconds": 0.1, "identity": {"backend": "openvino", "precision": "fp32"}})
 ABSENT = {name: Runtime(name) for name in ("torch", "onnxruntime", "tensorrt", "tensorrt_rtx")}
 OPENVINO = Runtime("openvino", "2026.4.1", {"precision": "fp32", "devices": ["CPU"]})
@@ -141,6 +145,29 @@ def test_bf16_that_is_there_and_not_used_is_worth_a_line() -> None:
     assert _about(diagnose(seen), "OpenVINO").mark == "ok"
 
 
+@pytest.mark.parametrize("instructions", [("avx2", "avx512f"), ("avx2",), ("asimd",)])
+def test_bf16_that_the_system_does_not_tell_of_is_believed_to_openvino(
+    instructions: tuple[str, ...],
+) -> None:
+    """Windows and macOS do not tell of AVX-512's bf16."""
+    used = replace(OPENVINO, facts={"precision": "bf16", "devices": ["CPU"]})
+    diagnosis = diagnose(_seen(instructions, survey=_survey(openvino=used)))
+    assert not any("without bf16" in finding.found for finding in diagnosis.findings)
+    assert not any("fp32;" in finding.means for finding in diagnosis.findings)
+    assert _about(diagnosis, "bf16, which OpenVINO uses").mark == "ok"
+
+
+def test_an_arm_processor_with_bf16_is_not_told_that_it_has_none() -> None:
+    means = _about(diagnose(_seen(("asimd", "bf16"))), "OpenVINO").means
+    assert "no bf16" not in means
+
+
+def test_what_is_free_beside_a_containers_limit_is_the_machines() -> None:
+    seen = _seen(memory=Memory(64 << 30, 50 << 30, 4 << 30))
+    found = _about(diagnose(seen), "GiB").found
+    assert found == "4.0 GiB (cgroup limit; the machine has 64.0, 50.0 free)"
+
+
 @pytest.mark.parametrize(
     ("nvidia", "torch", "words"),
     [
@@ -155,10 +182,34 @@ def test_bf16_that_is_there_and_not_used_is_worth_a_line() -> None:
             Runtime("torch", "2.13.0+cpu", {"device": "cpu"}),
             ["cu126"],
         ),
+        (
+            Nvidia(True, True, "580.1", "13.0", (PASCAL,)),
+            Runtime("torch", "2.13.0", {"device": "cpu"}),
+            ["pip install", "cu126"],
+        ),
+        (
+            Nvidia(True, True, "390.1", "9.1", (RTX,)),
+            Runtime("torch", "2.13.0", {"device": "cpu"}),
+            ["install NVIDIA's newest driver, then pip", "cu130"],
+        ),
+        (
+            Nvidia(True, True, "570.1", "12.8", (BLACKWELL,)),
+            Runtime("torch", "2.13.0", {"device": "cpu"}),
+            ["install NVIDIA's newest driver, then pip", "cu130"],
+        ),
         (Nvidia(True), None, ["install NVIDIA's driver", "--gpus all"]),
         (Nvidia(True, True, "580.1", "13.0"), None, ["CUDA_VISIBLE_DEVICES"]),
     ],
-    ids=["no torch", "torch for CPUs", "older driver", "no driver", "hidden"],
+    ids=[
+        "no torch",
+        "torch for CPUs",
+        "older driver",
+        "older GPU",
+        "very old driver",
+        "newer GPU",
+        "no driver",
+        "hidden",
+    ],
 )
 def test_a_gpu_that_lies_idle_gets_the_line_that_wakes_it(
     nvidia: Nvidia, torch: Runtime | None, words: list[str]
@@ -169,6 +220,65 @@ def test_a_gpu_that_lies_idle_gets_the_line_that_wakes_it(
     assert finding.mark == "better"
     for word in words:
         assert word in finding.mend
+
+
+def test_a_pytorch_that_fails_on_a_gpu_gets_the_build_for_it() -> None:
+    nvidia = Nvidia(True, True, "580.1", "13.0", (PASCAL,))
+    torch = Runtime("torch", "2.13.0", {}, "no kernel image is available")
+    finding = _about(diagnose(_seen(survey=_survey(nvidia, torch=torch))), "no kernel image")
+    assert "whl/cu126" in finding.mend
+
+
+def test_a_broken_driver_is_blamed_once() -> None:
+    nvidia = Nvidia(True, True, problem="crashes (SIGSEGV)")
+    rtx = Runtime("tensorrt_rtx", "1.7", {}, "crashes (SIGSEGV)")
+    diagnosis = diagnose(_seen(survey=_survey(nvidia, tensorrt_rtx=rtx)))
+    broken = [each.section for each in diagnosis.findings if each.mark == "broken"]
+    assert broken == ["NVIDIA GPU"]
+    assert "not tried" in _about(diagnosis, "NVENC").found
+
+
+def test_what_stops_a_conversion_is_not_the_driver_where_openvino_fails() -> None:
+    nvidia = Nvidia(True, True, problem="crashes (SIGSEGV)")
+    seen = _seen(
+        survey=_survey(nvidia, openvino=Runtime("openvino")), speed=Answer(problem="not installed")
+    )
+    diagnosis = diagnose(seen)
+    assert "openvino" in diagnosis.summary
+    assert "--device cpu" not in diagnosis.summary
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_a_network_that_is_compiled_first_gets_the_time_for_it(
+    monkeypatch: pytest.MonkeyPatch, device: str
+) -> None:
+    waits: list[float] = []
+
+    def note(module: str, question: str, seconds: float) -> Answer:
+        waits.append(seconds)
+        return SPEED
+
+    torch = Runtime("torch", "2.13.0", {"device": device, "precision": "fp16"})
+    monkeypatch.setattr(examination, "survey", lambda: _survey(torch=torch))
+    monkeypatch.setattr(examination, "try_encoder", lambda codec: Trial())
+    monkeypatch.setattr(examination, "ask", note)
+    examine()
+    assert (waits[0] >= 180) is (device == "cuda")
+
+
+def test_a_broken_driver_is_not_asked_for_its_encoders(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[str] = []
+
+    def note(codec: str) -> Trial:
+        tried.append(codec)
+        return Trial()
+
+    nvidia = Nvidia(True, True, problem="hangs")
+    monkeypatch.setattr(examination, "survey", lambda: _survey(nvidia))
+    monkeypatch.setattr(examination, "try_encoder", note)
+    monkeypatch.setattr(examination, "ask", lambda module, question, seconds: SPEED)
+    assert examine().hardware == {}
+    assert tried == ["h264"]
 
 
 def test_a_gpu_in_use_is_well_and_named() -> None:
@@ -229,6 +339,20 @@ def test_folders_are_looked_at_and_not_made(
     assert look_at(examination.cache_folder()).size == 1000
     (tmp_path / "file").write_text("")
     assert not look_at(tmp_path / "file" / "below").writable
+    assert look_at(tmp_path / ("x" * 300) / "below").size == 0  # the system refuses to look at it
+
+
+def test_a_package_that_does_not_load_is_said_in_a_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["cgvideo", "doctor"])
+    monkeypatch.setitem(sys.modules, "cgvideo.doctor", None)
+    with pytest.raises(SystemExit) as left:
+        main()
+    assert left.value.code == 1
+    said = capsys.readouterr().err
+    assert "does not load" in said
+    assert "bug" not in said
 
 
 def test_it_fails_only_where_a_conversion_would(

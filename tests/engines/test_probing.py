@@ -1,12 +1,17 @@
 """Whatever a driver or a runtime does, only the child suffers."""
 
+import itertools
+import os
+import signal
+import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from engines.survey import runtimes
+from engines.survey import probes, runtimes
 from engines.survey.probing import ask
 
 MISCHIEF = """
@@ -69,6 +74,112 @@ def test_a_child_that_hangs_is_ended(mischief):
     began = time.monotonic()
     assert "hangs" in ask(mischief(), "hang", seconds=0.5).problem
     assert time.monotonic() - began < 5
+
+
+STUCK = """
+import ctypes, os
+from pathlib import Path
+from engines.survey.probing import reply
+
+def stuck(file):
+    Path(file).write_text(str(os.getpid()))
+    lock, driver = ctypes.create_string_buffer(64), ctypes.CDLL(None)
+    driver.pthread_mutex_lock(lock)
+    driver.pthread_mutex_lock(lock)  # never comes back, and no signal handler of Python's runs
+
+if __name__ == "__main__":
+    reply({"stuck": stuck})
+"""
+
+
+ASKING = """
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from engines.survey.probing import ask
+
+with ThreadPoolExecutor() as pool:  # as a survey does
+    pool.submit(ask, "stuck", "stuck", sys.argv[1], seconds=float(sys.argv[2])).result()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the lock that never comes is Linux's")
+@pytest.mark.parametrize("how", ["Ctrl-C", "killed"])
+def test_no_child_outlives_the_program_that_asked(tmp_path, how):
+    (tmp_path / "stuck.py").write_text(STUCK)
+    file = tmp_path / "child"
+    seconds = 60 if how == "Ctrl-C" else 3
+    path = os.pathsep.join([str(tmp_path), *sys.path])
+    program = subprocess.Popen(
+        [sys.executable, "-c", ASKING, str(file), str(seconds)],
+        env={**os.environ, "PYTHONPATH": path},
+        start_new_session=True,
+        stderr=subprocess.DEVNULL,
+    )
+    child = 0
+    try:
+        child = _until(lambda: int(file.read_text() or 0))
+        if how == "Ctrl-C":
+            os.killpg(program.pid, signal.SIGINT)  # as a terminal does
+        else:
+            program.kill()
+        program.wait(10)
+        assert _until(lambda: not _lives(child))
+    finally:
+        program.kill()
+        with suppress(ProcessLookupError):
+            os.kill(child or program.pid, signal.SIGKILL)
+
+
+def _until(look):
+    """What `look` finds, once it finds something; 20 seconds at most."""
+    end = time.monotonic() + 20
+    found = None
+    while not found and time.monotonic() < end:
+        with suppress(OSError):
+            found = look()
+        time.sleep(0.05)
+    return found
+
+
+def _lives(number):
+    try:
+        return Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_pytorch_is_tried_without_compiling_anything(monkeypatch):
+    asked = []
+
+    def note(model, request):
+        asked.append(request)
+        raise RuntimeError("seen")
+
+    monkeypatch.setattr(probes, "open_engine", note)
+    with pytest.raises(RuntimeError, match="seen"):
+        probes.torch("cuda")
+    assert asked[0].device == "cuda"
+    assert asked[0].size is None  # a fixed size is compiled, longer than a child may take
+
+
+def test_the_speed_is_the_usual_not_the_best(monkeypatch):
+    class Uneven:
+        identity, description, why = {}, "", ""
+
+        def __init__(self):
+            self.naps = itertools.chain([0.2, 0.01], itertools.repeat(0.05))
+
+        def __call__(self, frames):
+            time.sleep(next(self.naps))
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *error): ...
+
+    monkeypatch.setattr(probes, "open_engine", lambda model, request: Uneven())
+    monkeypatch.setattr(probes, "SPEED_SECONDS", 0.6)
+    assert probes.speed()["seconds"] >= 0.05
 
 
 def test_what_a_library_prints_does_not_matter(mischief):
