@@ -56,7 +56,7 @@ def list_them(as_json: bool = typer.Option(False, "--json", help="Report as JSON
             f"{entry.used.astimezone():%Y-%m-%d %H:%M}",
         )
     if table.row_count:
-        Console(highlight=False).print(table)
+        Console(highlight=False, markup=False).print(table)
     total = sum(entry.bytes for entry in entries) / 1e6
     typer.echo(f"{table.row_count} engines, {total:.1f} MB in {store.folder}")
 
@@ -67,5 +67,5 @@ def clear() -> None:
     from engines.store import EngineStore
 
     store = EngineStore()
-    count, freed = len(store.entries()), store.clear()
+    count, freed = store.clear()
     typer.echo(f"{count} entries removed, {freed / 1e6:.1f} MB freed in {store.folder}")
