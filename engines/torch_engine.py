@@ -1,5 +1,6 @@
 """Generators by PyTorch: the reference on a CPU, fast on an NVIDIA GPU."""
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
 from types import TracebackType
@@ -80,15 +81,15 @@ class TorchEngine:
         self._request = request
         self.spec = model.spec
         self._ready: CudaFrames | None = None
-        how = "eager"
+        how = note = "eager"
         if on_gpu and request.size is not None:
             self._ready = self._made_ready(request.size)
-            how = self._ready.how
+            how, note = self._ready.how, self._ready.note
         # A call of several frames lets them overlap; without lanes there is nothing to overlap.
         self.batch = GPU_BATCH if self._ready else 1
         self.why = why
         where = _device_name(self._device)
-        self.description = f"PyTorch {torch.__version__} on {where}, {precision}, {how}"
+        self.description = f"PyTorch {torch.__version__} on {where}, {precision}, {note}"
         self.identity: Mapping[str, str] = {
             **_key(model, request),
             "streams": "1",
@@ -166,8 +167,12 @@ class TorchEngine:
 
 def _decided(request: EngineRequest) -> EngineRequest:
     """The request with its device and precision named."""
-    name = "cpu" if request.device == "auto" else request.device.lower()
-    if name != "cpu" and not (name.startswith("cuda") and cuda_works()):
+    name = request.device.lower()
+    if name == "auto":
+        name = "cuda" if cuda_works() else "cpu"
+    gpu = re.fullmatch(r"cuda(?::(\d+))?", name)
+    there = gpu and cuda_works() and int(gpu[1] or 0) < torch.cuda.device_count()
+    if name != "cpu" and not there:
         raise UserError(f"PyTorch cannot use the device {request.device!r}", "Use --device cpu")
     precision = request.precision
     if precision == "auto":
