@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -248,6 +249,17 @@ def test_a_stored_engine_gives_the_same_bytes(store: EngineStore, small_model) -
     assert results[0][1] == results[1][1]
     with open_engine(small_model, REQUEST) as engine:  # compiled on the spot
         np.testing.assert_array_equal(engine(frames), results[0][0])
+
+
+def test_models_of_no_file_are_not_mixed_up(store: EngineStore, make_model, small_model) -> None:
+    """Without a hash nothing tells one set of weights from another."""
+    frames = np.random.default_rng(0).integers(0, 256, (1, 64, 96, 3), np.uint8)
+    results = []
+    for seed in (1, 2):
+        model = replace(make_model(small_model.spec, seed=seed), sha256="")
+        with open_engine(model, REQUEST, store) as engine:
+            results.append(engine(frames))
+    assert (results[0] != results[1]).any()
 
 
 def test_a_damaged_engine_is_never_run(store: EngineStore, small_model) -> None:
