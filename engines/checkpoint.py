@@ -3,6 +3,7 @@
 import hashlib
 import io
 import re
+import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -112,7 +113,9 @@ def _bytes_of(path: Path) -> bytes:
 def _load(content: bytes, path: Path) -> Any:
     """What `content` holds: tensors, numbers, words, and lists and dictionaries of them."""
     try:
-        return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a foreign file's pickle; what fails is said below
+            return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except Exception as error:  # of a foreign file, anything
         reason = str(error)
         if "TorchScript" in reason:

@@ -292,6 +292,13 @@ def test_the_hostile_file_would_have_worked(tmp_path):
     assert (tmp_path / "owned").exists()
 
 
+def test_an_odd_pickle_is_one_line_without_a_warning(tmp_path):
+    path = tmp_path / "odd.pth"
+    path.write_bytes(pickle.dumps({"weight": print}, protocol=4))
+    with pytest.raises(UserError, match="not a checkpoint"):  # and a warning would be an error
+        import_checkpoint(path)
+
+
 def test_only_batch_norms_can_go_by_the_picture(saved):
     with pytest.raises(UserError, match=r"always goes by the picture\. Leave --norm out"):
         import_checkpoint(saved, norm="picture")
