@@ -68,8 +68,7 @@ class TorchEngine:
         self._device = torch.device(request.device)
         on_gpu = self._device.type == "cuda"
         precision = request.precision
-        if request.threads is not None:
-            torch.set_num_threads(request.threads)
+        self._threads = request.threads or torch.get_num_threads()
         self._type = _TYPES[precision]
         self._exact = precision == "fp32"
         channels_last = on_gpu or layout == "channels_last"
@@ -114,6 +113,8 @@ class TorchEngine:
         shape = (len(frames), 2, self.spec.statistics_channels) if measures else frames.shape
         results = np.empty(shape, np.float32 if measures else frames.dtype)
         given = _one_by_one(frames, statistics)
+        if self._device.type == "cpu":
+            torch.set_num_threads(self._threads)  # one number for the process: the last one's
         with torch.inference_mode(), repeatable(self._exact):
             run = self._ready(given) if self._ready else self._eagerly(given)
             for index, result in enumerate(run):
@@ -212,7 +213,7 @@ def _key(model: Model, request: EngineRequest) -> dict[str, str]:
         "device_name": _device_name(device),
         "capabilities": _capabilities(device),
         "precision": request.precision,
-        "threads": "" if device.type == "cuda" else str(torch.get_num_threads()),
+        "threads": "" if device.type == "cuda" else str(request.threads or torch.get_num_threads()),
         "form": request.form,
         "pixels": request.pixels,
         "size": "x".join(map(str, request.size)) if request.size else "any",

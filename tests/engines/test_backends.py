@@ -2,6 +2,7 @@
 
 import sys
 
+import numpy as np
 import pytest
 
 from engines import backends
@@ -68,6 +69,22 @@ def test_openvino_that_fails_says_so_in_one_line(small_model):
     with pytest.raises(UserError, match=r"OpenVINO fails on cpu\.5 \(.*device id") as caught:
         open_engine(small_model, EngineRequest("openvino", device="cpu.5", streams=1))
     assert "\n" not in str(caught.value)
+
+
+def test_each_engine_keeps_its_threads(small_model):
+    """PyTorch has one number for the process, and the number is part of the identity."""
+    torch, before = torch_engine.torch, torch_engine.torch.get_num_threads()
+    frames = np.zeros((1, 32, 32, 3), np.uint8)
+    try:
+        with (
+            open_engine(small_model, EngineRequest("torch", "cpu", threads=1)) as one,
+            open_engine(small_model, EngineRequest("torch", "cpu", threads=2)) as two,
+        ):
+            for engine, number in ((two, 2), (one, 1)):
+                engine(frames)
+                assert engine.identity["threads"] == str(torch.get_num_threads()) == str(number)
+    finally:
+        torch.set_num_threads(before)
 
 
 @pytest.mark.filterwarnings("ignore:.*jit:DeprecationWarning")
