@@ -44,15 +44,17 @@ def open_engine(
         if find_spec("torch") is None:
             raise UserError("The torch backend is not installed", "pip install 'cgvideo[torch]'")
         try:
-            return _torch().open_torch(model, request, why, store)
+            engine: Engine = _torch().open_torch(model, request, why, store)
         except (RuntimeError, MemoryError) as error:
             reason = _lines(error)[0]
             if not free:
                 raise UserError(
                     f"PyTorch fails on {_where(request)} ({reason})", "Try --backend openvino"
                 ) from error
-        request = replace(request, backend="openvino", device="cpu")
-        why = f"PyTorch fails on the GPU ({reason})"
+            request = replace(request, backend="openvino", device="cpu")
+            why = f"PyTorch fails on the GPU ({reason})"
+        else:
+            return engine
     if find_spec("openvino") is None:
         raise UserError("The openvino backend is not installed", "pip install openvino")
     from engines.openvino_engine import open_openvino

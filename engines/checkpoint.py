@@ -150,7 +150,7 @@ def _array(tensor: Tensor, key: str, path: Path) -> Array:
     if not tensor.is_floating_point():
         raise UserError(f"{path} has {key} as {tensor.dtype}, which is no real number", _EXPECTED)
     kept = tensor.dtype if tensor.dtype == torch.float16 else torch.float32
-    array: Array = tensor.detach().to(kept).contiguous().numpy()
+    array: Array = tensor.detach().to(kept).resolve_neg().contiguous().numpy()
     if not np.isfinite(array).all():
         raise UserError(f"{path} has numbers in {key} that are not finite", "Train it again")
     return array

@@ -112,7 +112,7 @@ def export(
         reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
         raise UserError(
             f"{path} cannot be made ({reason})",
-            "Choose another place with -o if the disk is full, or a smaller --size",
+            "Choose another place with -o if the disk is full, or a smaller --size or --batch",
         ) from error
     return Exported(tuple(path.with_name(file.name) for file in files), sidecar_of(path), parity)
 

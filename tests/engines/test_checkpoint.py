@@ -180,6 +180,15 @@ def test_kinds_of_numbers(saved, tmp_path, kind, stored):
     )
 
 
+def test_a_view_that_numpy_does_not_know(saved, tmp_path):
+    state = torch.load(saved, weights_only=True)
+    expected = -state["model.1.weight"]
+    state["model.1.weight"] = torch._neg_view(state["model.1.weight"])
+    torch.save(state, tmp_path / "other.pth")
+    weights = import_checkpoint(tmp_path / "other.pth").weights
+    np.testing.assert_array_equal(weights["model.1.weight"], expected.numpy())
+
+
 class _Hostile:
     def __init__(self, path):
         self.path = path
