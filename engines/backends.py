@@ -4,6 +4,7 @@ import ctypes
 import sys
 from dataclasses import replace
 from importlib.util import find_spec
+from typing import Any
 
 from engines.engine import BACKENDS, PRECISIONS, Engine, EngineRequest, check_size
 from engines.errors import UserError
@@ -17,12 +18,14 @@ def open_engine(
     """Choose a backend for `model` and make it ready.
 
     What takes time to build is taken from `store`, and verified and kept there the first time;
-    without a store it is built for this once.
+    without a store, or of a model that has no `sha256` to be told by, it is built for this once.
 
     Raises UserError when the request cannot be met: a backend that is not installed, a device or
     precision that this machine lacks.
     """
     request = request or EngineRequest()
+    if not model.sha256:
+        store = None
     if request.size is not None:
         check_size(model.spec, *request.size)
     for option, number in (("threads", request.threads), ("streams", request.streams)):
@@ -40,23 +43,51 @@ def open_engine(
     if request.backend == "torch":
         if find_spec("torch") is None:
             raise UserError("The torch backend is not installed", "pip install 'cgvideo[torch]'")
-        from engines.torch_engine import open_torch
-
         try:
-            return open_torch(model, request, why, store)
+            engine: Engine = _torch().open_torch(model, request, why, store)
         except (RuntimeError, MemoryError) as error:
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            reason = _lines(error)[0]
             if not free:
                 raise UserError(
-                    f"PyTorch fails on {request.device} ({reason})", "Try --backend openvino"
+                    f"PyTorch fails on {_where(request)} ({reason})", "Try --backend openvino"
                 ) from error
-        request = replace(request, backend="openvino", device="cpu")
-        why = f"PyTorch fails on the GPU ({reason})"
+            request = replace(request, backend="openvino", device="cpu")
+            why = f"PyTorch fails on the GPU ({reason})"
+        else:
+            return engine
     if find_spec("openvino") is None:
         raise UserError("The openvino backend is not installed", "pip install openvino")
     from engines.openvino_engine import open_openvino
 
-    return open_openvino(model, request, why, store)
+    try:
+        return open_openvino(model, request, why, store)
+    except (RuntimeError, MemoryError) as error:
+        reason = _lines(error)[-1]  # the first are places in its source
+        raise UserError(
+            f"OpenVINO fails on {_where(request)} ({reason})",
+            "Try a smaller picture, or another --device",
+        ) from error
+
+
+def _torch() -> Any:
+    """The module of the torch backend; raises UserError where PyTorch is there but does not load."""
+    try:
+        import engines.torch_engine
+    except (ImportError, OSError) as error:  # OSError: of its libraries, one is missing
+        raise UserError(
+            f"PyTorch does not load ({_lines(error)[0]})",
+            "Install it again, pip install 'cgvideo[torch]', or use --backend openvino",
+        ) from error
+    return engines.torch_engine
+
+
+def _where(request: EngineRequest) -> str:
+    return "this machine" if request.device == "auto" else request.device
+
+
+def _lines(error: BaseException) -> list[str]:
+    """What an error says, at least one line."""
+    return str(error).strip().splitlines() or [type(error).__name__]
 
 
 def _choose(request: EngineRequest) -> tuple[EngineRequest, str]:
@@ -72,11 +103,13 @@ def _choose(request: EngineRequest) -> tuple[EngineRequest, str]:
                 "the fastest here without torch (the NVIDIA GPU needs pip install 'cgvideo[torch]')"
             )
             return replace(request, backend="openvino"), why
-        import engines.torch_engine
-
-        if engines.torch_engine.cuda_works():
+        try:
+            works = _torch().cuda_works()
+        except UserError as error:
+            return replace(request, backend="openvino"), error.problem
+        if works:
             return replace(request, backend="torch", device="cuda"), "there is an NVIDIA GPU"
-    if device == "gpu":
+    if device.startswith("gpu"):
         return replace(request, backend="openvino"), "OpenVINO is the backend for Intel GPUs"
     return replace(request, backend="openvino"), "the fastest backend on CPUs"
 

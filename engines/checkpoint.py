@@ -3,6 +3,7 @@
 import hashlib
 import io
 import re
+import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -112,7 +113,9 @@ def _bytes_of(path: Path) -> bytes:
 def _load(content: bytes, path: Path) -> Any:
     """What `content` holds: tensors, numbers, words, and lists and dictionaries of them."""
     try:
-        return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a foreign file's pickle; what fails is said below
+            return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except Exception as error:  # of a foreign file, anything
         reason = str(error)
         if "TorchScript" in reason:
@@ -147,7 +150,7 @@ def _array(tensor: Tensor, key: str, path: Path) -> Array:
     if not tensor.is_floating_point():
         raise UserError(f"{path} has {key} as {tensor.dtype}, which is no real number", _EXPECTED)
     kept = tensor.dtype if tensor.dtype == torch.float16 else torch.float32
-    array: Array = tensor.detach().to(kept).contiguous().numpy()
+    array: Array = tensor.detach().to(kept).resolve_neg().contiguous().numpy()
     if not np.isfinite(array).all():
         raise UserError(f"{path} has numbers in {key} that are not finite", "Train it again")
     return array

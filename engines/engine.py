@@ -123,5 +123,6 @@ def check_call(
         )
     if statistics is not None:
         channels = spec.statistics_channels
-        if statistics.shape not in ((1, 2, channels), (count, 2, channels)):
-            raise ValueError(f"statistics must be [1 or {count}, 2, {channels}]")
+        shapes = ((1, 2, channels), (count, 2, channels))
+        if statistics.shape not in shapes or statistics.dtype != np.float32:
+            raise ValueError(f"statistics must be float32 [1 or {count}, 2, {channels}]")

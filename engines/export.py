@@ -58,6 +58,12 @@ def sidecar_of(path: Path) -> Path:
     return path.with_name(f"{path.name}.json")
 
 
+def files_of(path: Path, target: Target) -> tuple[Path, ...]:
+    """What an export to `path` writes, or replaces, the sidecar last."""
+    weights = [path.with_suffix(".bin")] if target == "openvino" else []
+    return (path, *weights, sidecar_of(path))
+
+
 def export(
     model: Model,
     request: ExportRequest,
@@ -71,7 +77,7 @@ def export(
 
     Raises:
         UserError: the generator has no such form, the picture suffers too much, or the file cannot
-            be written.
+            be written, or does not fit in memory.
     """
     if request.form != "self" and not model.spec.statistics_channels:
         raise UserError(
@@ -101,6 +107,12 @@ def export(
     except OSError as error:
         raise UserError(
             f"{path} cannot be written ({error.strerror or error})", "Choose another place with -o"
+        ) from error
+    except (RuntimeError, MemoryError) as error:  # of OpenVINO, which says no more
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
+        raise UserError(
+            f"{path} cannot be made ({reason})",
+            "Choose another place with -o if the disk is full, or a smaller --size or --batch",
         ) from error
     return Exported(tuple(path.with_name(file.name) for file in files), sidecar_of(path), parity)
 

@@ -4,7 +4,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -59,7 +59,8 @@ def find_model(name_or_path: str) -> Model:
     path = Path(name_or_path)
     is_checkpoint = path.suffix in CHECKPOINTS and path.is_file()  # reading it says what to do
     if name_or_path.endswith(SUFFIX) or path.name != name_or_path or is_checkpoint:
-        path = path.expanduser()
+        with suppress(RuntimeError):  # there is nobody of that name
+            path = path.expanduser()
     else:
         path = _entry(name_or_path).path
     return replace(read_model(path), name=path.stem)
@@ -122,11 +123,19 @@ def _new_entry(name: str) -> Iterator[ModelEntry]:
 
 
 def remove_model(name: str) -> None:
-    """Delete one of the user's models; raises UserError for unknown and for built-in ones."""
+    """Delete one of the user's models.
+
+    Raises UserError for unknown and for built-in ones, and for what may not be removed.
+    """
     entry = _entry(name)
     if entry.built_in:
         raise UserError(f"{name} comes with the program and stays", "Only models you added can go")
-    entry.path.unlink()
+    try:
+        entry.path.unlink()
+    except OSError as error:
+        raise UserError(
+            f"{entry.path} cannot be removed ({error.strerror or error})", "Remove it by hand"
+        ) from error
 
 
 def _entry(name: str) -> ModelEntry:

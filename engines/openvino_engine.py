@@ -1,9 +1,9 @@
 """Generators on CPUs (and Intel GPUs) by OpenVINO."""
 
 import json
-import os
 import time
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, Self
@@ -30,6 +30,7 @@ from engines.openvino_runtime import (
 )
 from engines.spec import Form
 from engines.store import Built, EngineStore
+from engines.survey.machine import processor
 from engines.verify import Parity, Run, check_parity, held_frames
 
 VERIFY_SECONDS = 5.0
@@ -123,10 +124,13 @@ class OpenVinoEngine:
             result = np.empty(shape, frames.dtype)
         if statistics is not None:
             statistics = np.broadcast_to(statistics, (shape[0], *statistics.shape[1:]))
+        requests = self._requests
         running: list[Any] = []  # arrays that the requests read from until the last wait
-        try:
+        with ExitStack() as at_the_end:
+            for request in requests:
+                at_the_end.callback(request.wait)  # each, even where another's fails
             for index in range(shape[0]):
-                request = self._requests[index % len(self._requests)]
+                request = requests[index % len(requests)]
                 request.wait()
                 # OpenVINO shares writeable memory only, though it never writes here.
                 inputs = [np.require(frames[index : index + 1], requirements=["C", "W"])]
@@ -140,9 +144,6 @@ class OpenVinoEngine:
                 request.set_output_tensor(0, output)
                 running += [inputs, tensors, output]
                 request.start_async()
-        finally:
-            for request in self._requests:
-                request.wait()
         return result
 
     def __enter__(self) -> Self:
@@ -289,7 +290,7 @@ def _key(model: Model, request: EngineRequest) -> dict[str, str]:
         "backend": "openvino",
         **machine(request.device),
         "precision": request.precision,
-        "threads": str(request.threads or f"all of {os.cpu_count()}"),
+        "threads": str(request.threads or f"all of {processor().threads}"),
         "streams": str(request.streams or 1),
         "form": request.form,
         "pixels": request.pixels,

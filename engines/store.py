@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -15,11 +16,13 @@ from filelock import FileLock
 from platformdirs import user_cache_dir
 
 from engines.atomic import replacing
+from engines.errors import UserError
 
 MOST_BYTES = 4 << 30
 """The store forgets what was not used for longest when it grows over this."""
 
 _CONTENT, _MANIFEST = "content", "manifest.json"
+_OURS = re.compile("[0-9a-f]{32}")
 
 
 def cache_folder() -> Path:
@@ -116,18 +119,33 @@ class EngineStore:
         entries = [_entry(folder) for folder in self._folders()]
         return sorted(entries, key=lambda entry: entry.used, reverse=True)
 
-    def clear(self) -> int:
-        """Remove all that is stored; the bytes that were freed."""
-        freed = 0
+    def clear(self) -> tuple[int, int]:
+        """Remove all that is stored; how many entries went, and the bytes that were freed.
+
+        Raises:
+            UserError: something of it may not be removed.
+        """
+        removed = freed = 0
         for folder in self._folders():
-            freed += _bytes_in(folder)
-            shutil.rmtree(folder, ignore_errors=True)
+            size = _bytes_in(folder)
+            try:
+                shutil.rmtree(folder)
+            except OSError as error:
+                raise UserError(
+                    f"{folder} cannot be removed ({error.strerror or error})",
+                    "Remove it by hand, or choose another folder with CGVIDEO_CACHE",
+                ) from error
+            removed, freed = removed + 1, freed + size
         for lock in self.folder.glob("*.lock"):
-            lock.unlink(missing_ok=True)
-        return freed
+            if _OURS.fullmatch(lock.stem):
+                with suppress(OSError):  # Windows keeps one that is held
+                    lock.unlink()
+        return removed, freed
 
     def _folders(self) -> list[Path]:
-        return [path for path in self.folder.glob("*") if path.is_dir()]
+        """The entries: what else lies in this folder, and is not ours, stays as it is."""
+        found = self.folder.glob("*")
+        return [path for path in found if _OURS.fullmatch(path.name) and path.is_dir()]
 
     @contextmanager
     def _locked(self, entry: Path) -> Iterator[bool]:
@@ -191,8 +209,9 @@ def _write(folder: Path, key: Mapping[str, str], built: Built) -> bool:
         "facts": dict(built.facts),
     }
     try:
+        # Neither its old manifest nor what a killed build left is of what comes now.
+        shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(exist_ok=True)
-        (folder / _MANIFEST).unlink(missing_ok=True)  # it does not speak of what comes now
         with replacing(folder / _CONTENT) as scratch:
             scratch.write_bytes(built.content)
         with replacing(folder / _MANIFEST) as scratch:

@@ -16,6 +16,9 @@ from engines.store import cache_folder
 Work = Callable[..., Tensor]
 """frame `[1, H, W, 3]` and, where there are, statistics `[1, 2, C]` to a result, on the device"""
 
+COMPILER_OPTIONS: dict[str, str | int | bool | Callable[..., Any]] = {"deterministic": True}
+"""Else it times several ways to sum up, as norms do, and takes the one that wins this time."""
+
 WARM_UP_RUNS = 3  # before a capture, so that nothing is left to be set up or allocated
 
 
@@ -66,7 +69,8 @@ class CudaFrames:
     """The work on frames of one size, ready on a GPU.
 
     The work is compiled (TorchInductor) and captured in a CUDA graph; where it cannot be compiled
-    (no Triton, no compiler) it is captured as it is, and `how` says so.
+    (no Triton, no compiler) it is captured as it is. `how` is "compiled" or "captured", `note` says
+    why for people.
     """
 
     def __init__(
@@ -83,12 +87,15 @@ class CudaFrames:
         keep_compiled_code()
         with torch.inference_mode(), repeatable(exact), torch.cuda.device(device):
             try:
-                ready: Work = torch.compile(work, fullgraph=True, dynamic=False)
+                ready: Work = torch.compile(
+                    work, fullgraph=True, dynamic=False, options=COMPILER_OPTIONS
+                )
                 ready(*examples)
-                self.how = "compiled"
+                self.how = self.note = "compiled"
             except Exception as error:  # whatever the compiler stumbles over, the work itself runs
                 reason = str(error).strip().splitlines() or [type(error).__name__]
-                ready, self.how = work, f"not compiled: {reason[0][:100]}"
+                ready, self.how = work, "captured"
+                self.note = f"not compiled: {reason[0][:100]}"
             self._graph, self._inputs, self._output = _capture(device, ready, examples)
         self._crossing = Crossing(CudaDevice(device), inputs, output, self._compute)
 
@@ -121,7 +128,8 @@ def _capture(
             work(*inputs)
     torch.cuda.current_stream(device).wait_stream(side)
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
+    # Without a stream of its own, torch takes one that it made for the first GPU ever captured on.
+    with torch.cuda.graph(graph, stream=side):
         output = work(*inputs)
     return graph, inputs, output
 

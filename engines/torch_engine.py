@@ -1,5 +1,6 @@
 """Generators by PyTorch: the reference on a CPU, fast on an NVIDIA GPU."""
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
 from types import TracebackType
@@ -67,8 +68,7 @@ class TorchEngine:
         self._device = torch.device(request.device)
         on_gpu = self._device.type == "cuda"
         precision = request.precision
-        if request.threads is not None:
-            torch.set_num_threads(request.threads)
+        self._threads = request.threads or torch.get_num_threads()
         self._type = _TYPES[precision]
         self._exact = precision == "fp32"
         channels_last = on_gpu or layout == "channels_last"
@@ -80,15 +80,15 @@ class TorchEngine:
         self._request = request
         self.spec = model.spec
         self._ready: CudaFrames | None = None
-        how = "eager"
+        how = note = "eager"
         if on_gpu and request.size is not None:
             self._ready = self._made_ready(request.size)
-            how = self._ready.how
+            how, note = self._ready.how, self._ready.note
         # A call of several frames lets them overlap; without lanes there is nothing to overlap.
         self.batch = GPU_BATCH if self._ready else 1
         self.why = why
         where = _device_name(self._device)
-        self.description = f"PyTorch {torch.__version__} on {where}, {precision}, {how}"
+        self.description = f"PyTorch {torch.__version__} on {where}, {precision}, {note}"
         self.identity: Mapping[str, str] = {
             **_key(model, request),
             "streams": "1",
@@ -113,6 +113,8 @@ class TorchEngine:
         shape = (len(frames), 2, self.spec.statistics_channels) if measures else frames.shape
         results = np.empty(shape, np.float32 if measures else frames.dtype)
         given = _one_by_one(frames, statistics)
+        if self._device.type == "cpu":
+            torch.set_num_threads(self._threads)  # one number for the process: the last one's
         with torch.inference_mode(), repeatable(self._exact):
             run = self._ready(given) if self._ready else self._eagerly(given)
             for index, result in enumerate(run):
@@ -166,8 +168,12 @@ class TorchEngine:
 
 def _decided(request: EngineRequest) -> EngineRequest:
     """The request with its device and precision named."""
-    name = "cpu" if request.device == "auto" else request.device.lower()
-    if name != "cpu" and not (name.startswith("cuda") and cuda_works()):
+    name = request.device.lower()
+    if name == "auto":
+        name = "cuda" if cuda_works() else "cpu"
+    gpu = re.fullmatch(r"cuda(?::(\d+))?", name)
+    there = gpu and cuda_works() and int(gpu[1] or 0) < torch.cuda.device_count()
+    if name != "cpu" and not there:
         raise UserError(f"PyTorch cannot use the device {request.device!r}", "Use --device cpu")
     precision = request.precision
     if precision == "auto":
@@ -207,7 +213,7 @@ def _key(model: Model, request: EngineRequest) -> dict[str, str]:
         "device_name": _device_name(device),
         "capabilities": _capabilities(device),
         "precision": request.precision,
-        "threads": "" if device.type == "cuda" else str(torch.get_num_threads()),
+        "threads": "" if device.type == "cuda" else str(request.threads or torch.get_num_threads()),
         "form": request.form,
         "pixels": request.pixels,
         "size": "x".join(map(str, request.size)) if request.size else "any",

@@ -57,12 +57,8 @@ def main() -> None:
     except Exception as error:
         if debug:
             raise
-        kind = type(error).__name__
-        _say(
-            UserError(
-                f"this is a bug ({kind}: {error})", "The same command with --debug shows where."
-            )
-        )
+        what = " ".join(f"{type(error).__name__}: {error}".split())  # some have many lines
+        _say(UserError(f"this is a bug ({what})", "The same command with --debug shows where."))
         sys.exit(FAILED)
 
 

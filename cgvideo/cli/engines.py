@@ -67,5 +67,5 @@ def clear() -> None:
     from engines.store import EngineStore
 
     store = EngineStore()
-    count, freed = len(store.entries()), store.clear()
+    count, freed = store.clear()
     typer.echo(f"{count} entries removed, {freed / 1e6:.1f} MB freed in {store.folder}")

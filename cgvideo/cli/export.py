@@ -48,7 +48,7 @@ def export(
     """
     from cgvideo.cli.reports import emit
     from cgvideo.cli.steps import steps
-    from engines.export import FORMS, PRECISIONS, SUFFIXES, TARGETS, ExportRequest
+    from engines.export import FORMS, PRECISIONS, SUFFIXES, TARGETS, ExportRequest, files_of
     from engines.export import export as write
     from engines.library import find_model
     from engines.profile import parse_profile
@@ -64,12 +64,13 @@ def export(
     suffix = SUFFIXES[cast(Any, target)]
     path = output or Path(f"{found.name}{suffix}")
     path = path / f"{found.name}{suffix}" if path.is_dir() else path
-    if path.suffix.lower() != suffix:
+    if path.suffix != suffix:  # OpenVINO takes no other case
         raise UserError(f"{path} does not end in {suffix}", f"Files for {target} do")
     if not path.parent.is_dir():
         raise UserError(f"The folder {path.parent} does not exist", "Make it first")
-    if path.exists() and not overwrite:
-        raise UserError(f"{path} exists already", "Give --overwrite, or another name with -o")
+    for taken in files_of(path, cast(Any, target)):
+        if taken.exists() and not overwrite:
+            raise UserError(f"{taken} exists already", "Give --overwrite, or another name with -o")
     profile = None
     if batch is not None and batch < 1:
         raise UserError(f"A batch of {batch} holds no frame", "Give --batch 1 or more")

@@ -44,7 +44,7 @@ def list_them(context: typer.Context) -> None:
             card.get("terms", "not stated"),
             card.get("data", "not stated"),
         )
-    Console(highlight=False).print(table)
+    Console(highlight=False, markup=False).print(table)
 
 
 @app.command("info")

@@ -41,11 +41,21 @@ def test_export_for_programs(cli: Cli, tmp_path: Path) -> None:
         (("summer2winter", "-t", "onnx", "--batch", "0", "--size", "64x64"), ("holds no frame",)),
         (("summer2winter", "-t", "onnx", "-o", "x.xml"), (".onnx",)),
         (("summer2winter", "-t", "onnx", "-o", "no/x.onnx"), ("does not exist",)),
+        (("summer2winter", "-t", "openvino", "-o", "x.XML"), (".xml",)),
         (("sumer2winter", "-t", "onnx"), ("Did you mean summer2winter",)),
     ],
 )
 def test_export_says_what_is_wrong(cli: Cli, arguments, words) -> None:
     assert_one_line(cli("export", *arguments), *words)
+
+
+@pytest.mark.parametrize("beside", ["summer2winter.bin", "summer2winter.xml.json"])
+def test_export_replaces_nothing_unasked(cli: Cli, tmp_path: Path, beside: str) -> None:
+    """OpenVINO's weights and the sidecar have names that nobody typed."""
+    (tmp_path / beside).write_text("of another kind")
+    result = cli("export", "summer2winter", "-t", "openvino", "--size", "64x64")
+    assert_one_line(result, f"{beside} exists already", "--overwrite")
+    assert (tmp_path / beside).read_text() == "of another kind"
 
 
 def test_convert_builds_once_and_the_store_lists_it(

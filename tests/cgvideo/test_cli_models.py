@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ from commandline import SMALL, Cli
 torch = pytest.importorskip("torch")
 
 from cgvideo.cli import main  # noqa: E402
+from engines.library import find_model  # noqa: E402
+from engines.model_file import write_model  # noqa: E402
 from engines.network import Generator  # noqa: E402
 from engines.spec import GeneratorSpec  # noqa: E402
 
@@ -44,6 +47,13 @@ def run(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("CGVIDEO_MODELS", environment["CGVIDEO_MODELS"])
     return call
+
+
+def test_a_card_is_text_and_no_markup(run: Callable[..., str], tmp_path: Path) -> None:
+    model = find_model("summer2winter")
+    write_model(tmp_path / "odd.safetensors", replace(model, card={"does": "[/x] and [red]this"}))
+    run("add", tmp_path / "odd.safetensors")
+    assert "[/x] and [red]this" in run()
 
 
 def test_a_checkpoint_becomes_a_model_and_goes_back(

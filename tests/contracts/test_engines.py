@@ -137,6 +137,8 @@ def test_statistics_only_where_they_belong(model, kind, engine):
             other(frames)
         with pytest.raises(ValueError, match="statistics"):
             other(frames, given[:, :, :-1])
+        with pytest.raises(ValueError, match="float32"):
+            other(frames, given.astype(np.float64))
 
 
 def test_a_fixed_size_takes_no_other(model, kind):

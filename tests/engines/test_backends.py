@@ -1,5 +1,8 @@
 """What happens where PyTorch sees a GPU and then fails on it; no GPU is needed for that."""
 
+import sys
+
+import numpy as np
 import pytest
 
 from engines import backends
@@ -8,6 +11,7 @@ from engines.engine import EngineRequest
 from engines.errors import UserError
 
 torch_engine = pytest.importorskip("engines.torch_engine", exc_type=ImportError)
+COMPILER_OPTIONS = pytest.importorskip("engines.torch_cuda", exc_type=ImportError).COMPILER_OPTIONS
 
 
 @pytest.fixture
@@ -31,6 +35,61 @@ def test_who_insists_is_told(broken_gpu, small_model, asked):
     with pytest.raises(UserError, match="PyTorch fails on") as caught:
         open_engine(small_model, EngineRequest(**asked))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("asked", ["cuda:2", "cuda:", "cudax"])
+def test_a_gpu_that_is_not_there(small_model, monkeypatch, asked):
+    monkeypatch.setattr(torch_engine, "cuda_works", lambda: True)
+    monkeypatch.setattr(torch_engine.torch.cuda, "device_count", lambda: 2)
+    with pytest.raises(UserError, match=f"cannot use the device '{asked}'"):
+        open_engine(small_model, EngineRequest(device=asked))
+
+
+def test_pytorch_takes_the_gpu_by_itself(monkeypatch):
+    """Who asks for --backend torch and no device wants the fast one."""
+    monkeypatch.setattr(torch_engine.torch.cuda, "device_count", lambda: 1)
+    devices = []
+    for works in (True, False):
+        monkeypatch.setattr(torch_engine, "cuda_works", lambda works=works: works)
+        devices.append(torch_engine._decided(EngineRequest("torch")).device)
+    assert devices == ["cuda", "cpu"]
+
+
+def test_a_pytorch_that_does_not_load(small_model, monkeypatch):
+    monkeypatch.setattr(backends, "_has_nvidia_driver", lambda: True)
+    monkeypatch.setitem(sys.modules, "engines.torch_engine", None)  # its import fails
+    with open_engine(small_model, EngineRequest(streams=1)) as engine:
+        assert engine.identity["backend"] == "openvino"
+        assert engine.why.startswith("PyTorch does not load")
+    with pytest.raises(UserError, match="does not load"):
+        open_engine(small_model, EngineRequest("torch"))
+
+
+def test_openvino_that_fails_says_so_in_one_line(small_model):
+    with pytest.raises(UserError, match=r"OpenVINO fails on cpu\.5 \(.*device id") as caught:
+        open_engine(small_model, EngineRequest("openvino", device="cpu.5", streams=1))
+    assert "\n" not in str(caught.value)
+
+
+def test_each_engine_keeps_its_threads(small_model):
+    """PyTorch has one number for the process, and the number is part of the identity."""
+    torch, before = torch_engine.torch, torch_engine.torch.get_num_threads()
+    frames = np.zeros((1, 32, 32, 3), np.uint8)
+    try:
+        with (
+            open_engine(small_model, EngineRequest("torch", "cpu", threads=1)) as one,
+            open_engine(small_model, EngineRequest("torch", "cpu", threads=2)) as two,
+        ):
+            for engine, number in ((two, 2), (one, 1)):
+                engine(frames)
+                assert engine.identity["threads"] == str(torch.get_num_threads()) == str(number)
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.filterwarnings("ignore:.*jit:DeprecationWarning")
+def test_the_compiler_knows_our_options():
+    torch_engine.torch.compile(lambda x: x, options=COMPILER_OPTIONS)  # refuses others
 
 
 def test_int8_goes_to_the_backend_that_has_it(broken_gpu, make_model, small_model):

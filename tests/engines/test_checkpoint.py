@@ -2,6 +2,7 @@
 
 import io
 import pickle
+import warnings
 import zipfile
 from dataclasses import replace
 
@@ -179,6 +180,15 @@ def test_kinds_of_numbers(saved, tmp_path, kind, stored):
     )
 
 
+def test_a_view_that_numpy_does_not_know(saved, tmp_path):
+    state = torch.load(saved, weights_only=True)
+    expected = -state["model.1.weight"]
+    state["model.1.weight"] = torch._neg_view(state["model.1.weight"])
+    torch.save(state, tmp_path / "other.pth")
+    weights = import_checkpoint(tmp_path / "other.pth").weights
+    np.testing.assert_array_equal(weights["model.1.weight"], expected.numpy())
+
+
 class _Hostile:
     def __init__(self, path):
         self.path = path
@@ -290,6 +300,16 @@ def test_what_is_no_generator_is_said_in_one_line(tmp_path, write, words):
 def test_the_hostile_file_would_have_worked(tmp_path):
     pickle.loads(pickle.dumps(_Hostile(tmp_path / "owned")))
     assert (tmp_path / "owned").exists()
+
+
+def test_an_odd_pickle_is_one_line_without_a_warning(tmp_path):
+    path = tmp_path / "odd.pth"
+    path.write_bytes(pickle.dumps({"weight": print}, protocol=4))
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        with pytest.raises(UserError):
+            import_checkpoint(path)
+    assert not said
 
 
 def test_only_batch_norms_can_go_by_the_picture(saved):

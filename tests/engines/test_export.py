@@ -145,6 +145,22 @@ def test_a_place_that_cannot_be_written(tmp_path, small_model):
         export(small_model, ExportRequest(), tmp_path / "nowhere" / "m.onnx")
 
 
+@pytest.mark.parametrize(
+    "error", [RuntimeError("in a file:\nbasic_ios: iostream error"), MemoryError()]
+)
+def test_a_runtime_that_fails_is_said_and_leaves_nothing(tmp_path, small_model, monkeypatch, error):
+    """OpenVINO has no other word for a full disk, or for a size that memory does not hold."""
+
+    def fail(*arguments):
+        raise error
+
+    monkeypatch.setattr(export_module, "save_ir", fail)
+    with pytest.raises(UserError, match="cannot be made") as caught:
+        export(small_model, ExportRequest("openvino"), tmp_path / "m.xml")
+    assert "\n" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_steps_are_told(tmp_path, small_model):
     steps: list[str] = []
     export(small_model, ExportRequest(), tmp_path / "m.onnx", steps.append)

@@ -1,16 +1,19 @@
 """The graph against the PyTorch module, run by OpenVINO in fp32."""
 
+import hashlib
 from dataclasses import replace
+from typing import get_args
 
 import numpy as np
 import onnx
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 
 from engines.backends import open_engine
 from engines.engine import EngineRequest
-from engines.graph import build_graph
+from engines.graph import GRAPH_VERSION, build_graph
 from engines.library import find_model
-from engines.spec import UPSAMPLINGS, GeneratorSpec
+from engines.spec import UPSAMPLINGS, Form, GeneratorSpec, Pixels
 
 SIZE = (60, 92)  # multiples of 4 and of nothing more
 
@@ -24,6 +27,32 @@ def _run(model, frames, statistics=None, backend="openvino", **wanted):
 def _frames(pixels="uint8", count=1):
     frames = np.random.default_rng(1).integers(0, 256, (count, *SIZE, 3), np.uint8)
     return frames if pixels == "uint8" else (frames / 255).astype(np.float32)
+
+
+def test_a_changed_graph_counts_its_version_up(make_model):
+    """Else engines that were kept, of the graph before, would be run.
+
+    If this fails: count GRAPH_VERSION up where a pixel may change, and put the new digest here.
+    """
+    digest = hashlib.sha256()
+    for family, norm in (("resnet", "instance"), ("resnet", "batch_picture"), ("unet", "batch")):
+        spec = GeneratorSpec(family, base_channels=8, blocks=3, norm=norm)
+        for form in get_args(Form) if spec.statistics_channels else ("self",):
+            for pixels in get_args(Pixels):
+                _add_structure(digest, build_graph(make_model(spec), form, pixels).graph)
+    assert (GRAPH_VERSION, digest.hexdigest()[:16]) == (2, "fc6b8dd459c6e631")
+
+
+def _add_structure(digest, graph):
+    """All but the weights: nodes, their attributes, and numbers that are not of the model."""
+    for node in graph.node:
+        said = {entry.name: helper.get_attribute_value(entry) for entry in node.attribute}
+        described = (node.op_type, [*node.input], [*node.output], sorted(said.items()))
+        digest.update(repr(described).encode())
+    for constant in graph.initializer:
+        digest.update(repr((constant.name, constant.data_type, [*constant.dims])).encode())
+        if not constant.dims or constant.data_type == TensorProto.INT64:
+            digest.update(numpy_helper.to_array(constant).tobytes())
 
 
 @pytest.mark.parametrize("typical", [True, False])

@@ -113,6 +113,8 @@ def test_a_checkpoint_in_place_of_a_model_is_told_the_way(tmp_path, monkeypatch)
 def test_unknown_path():
     with pytest.raises(UserError, match="no model file"):
         find_model("folder/none.safetensors")
+    with pytest.raises(UserError, match="no model file"):
+        find_model("~nobody-of-this-name/none.safetensors")
 
 
 @pytest.mark.parametrize(
@@ -126,6 +128,17 @@ def test_names_that_are_no_file_names(file, name):
 def test_built_in_models_stay():
     with pytest.raises(UserError, match="comes with the program"):
         remove_model("summer2winter")
+
+
+def test_what_may_not_be_removed_is_said(file, monkeypatch):
+    add_model(file, "mine")
+
+    def refuse(path):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    with pytest.raises(UserError, match="Permission denied"):
+        remove_model("mine")
 
 
 def test_add_refuses_other_files(tmp_path):

@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,8 @@ from engines.engine import EngineRequest
 from engines.errors import UserError
 from engines.library import find_model
 from engines.openvino_engine import StreamTimings, measure_streams
+from engines.store import EngineStore
+from engines.survey.machine import processor
 
 SPY = """
 import sys
@@ -89,9 +92,54 @@ def test_threads_are_respected(small_model):
         assert engine.identity["threads"] == "1"
 
 
-def test_unknown_device(small_model):
+@pytest.mark.parametrize("device", ["npu7", ""])
+def test_unknown_device(small_model, device):
     with pytest.raises(UserError, match="no device"):
-        open_engine(small_model, EngineRequest("openvino", device="npu7"))
+        open_engine(small_model, EngineRequest("openvino", device=device))
+
+
+def test_other_threads_are_another_engine(small_model, tmp_path, monkeypatch):
+    """By those that this process may use: a container has fewer than its machine."""
+    request = EngineRequest("openvino", precision="fp32", streams=1, size=(64, 64))
+    why = []
+    for usable in (1, 1, 3):
+        few = replace(processor(), cores=usable)
+        monkeypatch.setattr("engines.openvino_engine.processor", lambda few=few: few)
+        with open_engine(small_model, request, EngineStore(tmp_path)) as engine:
+            why.append("built now" in engine.why)
+    assert why == [True, False, True]
+
+
+class FailingRequest:
+    """Fails when it is waited for, but only after it was started."""
+
+    def __init__(self, number, waited):
+        self.number, self.waited, self.started = number, waited, False
+
+    def set_input_tensor(self, number, tensor):
+        pass
+
+    def set_output_tensor(self, number, tensor):
+        pass
+
+    def start_async(self):
+        self.started = True
+
+    def wait(self):
+        if self.started:
+            self.waited.append(self.number)
+            raise RuntimeError(f"device lost, request {self.number}")
+
+
+def test_all_requests_are_waited_for_when_one_fails(small_model):
+    """They write into memory that is freed when the call ends."""
+    request = EngineRequest("openvino", "cpu", "fp32", streams=3)
+    with open_engine(small_model, request) as engine:
+        waited = []
+        engine._requests = [FailingRequest(number, waited) for number in range(3)]
+        with pytest.raises(RuntimeError, match="device lost"):
+            engine(np.zeros((3, 32, 32, 3), np.uint8))
+    assert sorted(waited) == [0, 1, 2]
 
 
 def test_same_bytes_again_after_reopening(check_picture):

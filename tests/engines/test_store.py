@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -167,9 +168,46 @@ def test_clear(store: EngineStore) -> None:
     build = Builder()
     store.get(KEY, build)
     assert [entry.key for entry in store.entries()] == [KEY]
-    assert store.clear() > 700
-    assert store.entries() == []
+    removed, freed = store.clear()
+    assert removed == 1
+    assert freed > 700
+    assert list(store.folder.iterdir()) == []
     assert store.get(KEY, build).built_now
+
+
+def test_what_is_not_ours_is_left_alone(store: EngineStore, monkeypatch) -> None:
+    """`CGVIDEO_CACHE` may be anything, a folder with `engines` of someone's own among it."""
+    (store.folder / "graph").mkdir(parents=True)
+    (store.folder / "graph" / "nodes.py").write_text("x" * 10_000)
+    for name in ("notes.txt", "uv.lock"):
+        (store.folder / name).touch()
+    monkeypatch.setattr(store_module, "MOST_BYTES", 5_000)
+    store.get(KEY, Builder())
+    assert [entry.key for entry in store.entries()] == [KEY]
+    assert store.clear()[0] == 1
+    assert {path.name for path in store.folder.iterdir()} == {"graph", "notes.txt", "uv.lock"}
+    assert (store.folder / "graph" / "nodes.py").exists()
+
+
+def test_what_cannot_be_removed_is_said(store: EngineStore, monkeypatch) -> None:
+    store.get(KEY, Builder())
+
+    def refuse(*arguments, **wanted):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(shutil, "rmtree", refuse)
+    with pytest.raises(UserError, match="Permission denied"):
+        store.clear()
+
+
+def test_what_a_killed_build_left_goes_with_the_next(store: EngineStore) -> None:
+    build = Builder()
+    store.get(KEY, build)
+    entry = _only_entry(store)
+    (entry / "manifest.json").unlink()
+    (entry / ".1234.partial").write_bytes(b"half a build")
+    store.get(KEY, build)
+    assert {path.name for path in entry.iterdir()} == {"content", "manifest.json"}
 
 
 TWO_AT_ONCE = """
@@ -211,6 +249,17 @@ def test_a_stored_engine_gives_the_same_bytes(store: EngineStore, small_model) -
     assert results[0][1] == results[1][1]
     with open_engine(small_model, REQUEST) as engine:  # compiled on the spot
         np.testing.assert_array_equal(engine(frames), results[0][0])
+
+
+def test_models_of_no_file_are_not_mixed_up(store: EngineStore, make_model, small_model) -> None:
+    """Without a hash nothing tells one set of weights from another."""
+    frames = np.random.default_rng(0).integers(0, 256, (1, 64, 96, 3), np.uint8)
+    results = []
+    for seed in (1, 2):
+        model = replace(make_model(small_model.spec, seed=seed), sha256="")
+        with open_engine(model, REQUEST, store) as engine:
+            results.append(engine(frames))
+    assert (results[0] != results[1]).any()
 
 
 def test_a_damaged_engine_is_never_run(store: EngineStore, small_model) -> None:
