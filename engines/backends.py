@@ -1,7 +1,6 @@
 """The choice of a backend, and its engine made ready."""
 
-import ctypes
-import sys
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from importlib.util import find_spec
 from typing import Any
@@ -10,6 +9,8 @@ from engines.engine import BACKENDS, PRECISIONS, Engine, EngineRequest, check_si
 from engines.errors import UserError
 from engines.model_file import Model
 from engines.store import EngineStore
+from engines.survey.driver import driver
+from engines.tensorrt.flavour import PIP_RTX, installed
 
 
 def open_engine(
@@ -37,36 +38,73 @@ def open_engine(
         )
     if request.backend not in BACKENDS:
         raise UserError(f"There is no backend {request.backend!r}", f"Known: {', '.join(BACKENDS)}")
-    why, free = "as asked", request.backend == "auto" and request.device == "auto"
-    if request.backend == "auto":
-        request, why = _choose(request)
-    if request.backend == "torch":
-        if find_spec("torch") is None:
-            raise UserError("The torch backend is not installed", "pip install 'cgvideo[torch]'")
+    if request.backend != "auto":
+        return _open(model, request, "as asked", store)
+    ways = _ways(request)
+    failed = ""
+    for way, why in ways:
         try:
-            engine: Engine = _torch().open_torch(model, request, why, store)
-        except (RuntimeError, MemoryError) as error:
-            reason = _lines(error)[0]
-            if not free:
-                raise UserError(
-                    f"PyTorch fails on {_where(request)} ({reason})", "Try --backend openvino"
-                ) from error
-            request = replace(request, backend="openvino", device="cpu")
-            why = f"PyTorch fails on the GPU ({reason})"
-        else:
-            return engine
+            return _open(model, way, f"{failed}{why}", store)
+        except UserError as error:
+            # Who named a device wants that one; on a GPU that was found here all may go wrong.
+            if request.device != "auto" or (way, why) == ways[-1]:
+                raise
+            failed = f"{error.problem}; "
+    raise AssertionError("there is always a way")
+
+
+def _open(model: Model, request: EngineRequest, why: str, store: EngineStore | None) -> Engine:
+    """An engine of the backend that is named; whatever the runtime stumbles over is a UserError."""
+    name, opened = _BACKENDS[request.backend]
+    try:
+        return opened(model, request, why, store)
+    except (RuntimeError, MemoryError) as error:
+        # OpenVINO begins with places in its source, PyTorch with the reason.
+        reason = _lines(error)[-1 if request.backend == "openvino" else 0]
+        mend = "Try --backend openvino"
+        if request.backend == "openvino":
+            mend = "Try a smaller picture, or another --device"
+        raise UserError(f"{name} fails on {_where(request)} ({reason})", mend) from error
+
+
+def _open_openvino(*arguments: Any) -> Engine:
     if find_spec("openvino") is None:
         raise UserError("The openvino backend is not installed", "pip install openvino")
     from engines.openvino_engine import open_openvino
 
+    return open_openvino(*arguments)
+
+
+def _open_torch(*arguments: Any) -> Engine:
+    if find_spec("torch") is None:
+        raise UserError("The torch backend is not installed", "pip install 'cgvideo[torch]'")
+    opened: Engine = _torch().open_torch(*arguments)
+    return opened
+
+
+def _open_tensorrt(*arguments: Any) -> Engine:
+    if not _has("cuda.core"):
+        raise UserError("The tensorrt backend is not installed", PIP_RTX)
     try:
-        return open_openvino(model, request, why, store)
-    except (RuntimeError, MemoryError) as error:
-        reason = _lines(error)[-1]  # the first are places in its source
+        from engines.tensorrt.backend import open_tensorrt
+    except ImportError as error:
         raise UserError(
-            f"OpenVINO fails on {_where(request)} ({reason})",
-            "Try a smaller picture, or another --device",
+            f"NVIDIA's Python bindings do not load ({_lines(error)[0]})",
+            f"Install them again, {PIP_RTX}, or use --backend torch or openvino",
         ) from error
+    try:
+        return open_tensorrt(*arguments)
+    except Exception as error:
+        if type(error).__module__.startswith("cuda."):  # CUDAError, which has no public name
+            raise RuntimeError(str(error)) from error
+        raise
+
+
+_BACKENDS: Mapping[str, tuple[str, Callable[..., Engine]]] = {
+    "openvino": ("OpenVINO", _open_openvino),
+    "torch": ("PyTorch", _open_torch),
+    "tensorrt": ("TensorRT", _open_tensorrt),
+}
 
 
 def _torch() -> Any:
@@ -90,39 +128,44 @@ def _lines(error: BaseException) -> list[str]:
     return str(error).strip().splitlines() or [type(error).__name__]
 
 
-def _choose(request: EngineRequest) -> tuple[EngineRequest, str]:
-    """Backend and device for "auto", and why: an NVIDIA GPU that torch can use, else OpenVINO."""
+def _ways(request: EngineRequest) -> list[tuple[EngineRequest, str]]:
+    """Backends and devices for "auto", the best first, and why."""
     device = request.device.lower()
+    on_cpu, plain = replace(request, backend="openvino"), "the fastest backend on CPUs"
     if request.precision == "int8":
-        return replace(request, backend="openvino"), "OpenVINO is the backend for int8"
-    if device.startswith("cuda"):
-        return replace(request, backend="torch"), "torch is the backend for CUDA devices"
-    if device == "auto" and _has_nvidia_driver():
-        if find_spec("torch") is None:
-            why = (
-                "the fastest here without torch (the NVIDIA GPU needs pip install 'cgvideo[torch]')"
-            )
-            return replace(request, backend="openvino"), why
-        try:
-            works = _torch().cuda_works()
-        except UserError as error:
-            return replace(request, backend="openvino"), error.problem
-        if works:
-            return replace(request, backend="torch", device="cuda"), "there is an NVIDIA GPU"
+        return [(on_cpu, "OpenVINO is the backend for int8")]
     if device.startswith("gpu"):
-        return replace(request, backend="openvino"), "OpenVINO is the backend for Intel GPUs"
-    return replace(request, backend="openvino"), "the fastest backend on CPUs"
-
-
-def _has_nvidia_driver() -> bool:
-    """Ask the driver itself: importing torch only to learn that there is no GPU takes seconds."""
+        return [(on_cpu, "OpenVINO is the backend for Intel GPUs")]
+    if device != "auto" and not device.startswith("cuda"):
+        return [(on_cpu, plain)]
     try:
-        driver = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
-    except OSError:
+        there = driver()
+    except OSError as error:
+        there, plain = None, f"NVIDIA's driver fails ({error})"
+    gpus = there.gpus if there else ()
+    number = device.partition(":")[2] or "0"
+    gpu = gpus[int(number)] if number.isdigit() and int(number) < len(gpus) else None
+    by_torch = replace(request, backend="torch", device="cuda" if device == "auto" else device)
+    if gpu is None:
+        if device == "auto":
+            return [(on_cpu, plain)]
+        return [(by_torch, "PyTorch is the backend for CUDA devices")]
+    ways = []
+    suits = [flavour.name for flavour in installed() if flavour.suits(gpu.capability)]
+    if suits and _has("cuda.core") and request.precision != "bf16":
+        why = f"{suits[0]} is there for {gpu.name}"
+        ways.append((replace(by_torch, backend="tensorrt"), why))
+    if _has("torch") or (device != "auto" and not ways):
+        ways.append((by_torch, f"PyTorch is there for {gpu.name}"))
+    if device == "auto":
+        if not ways:
+            plain = f"{gpu.name} needs {PIP_RTX} or pip install 'cgvideo[torch]'"
+        ways.append((replace(on_cpu, device="cpu"), plain))
+    return ways
+
+
+def _has(package: str) -> bool:
+    try:
+        return find_spec(package) is not None
+    except ModuleNotFoundError:  # of what it would be in
         return False
-    count = ctypes.c_int(0)
-    return (
-        driver.cuInit(0) == 0
-        and driver.cuDeviceGetCount(ctypes.byref(count)) == 0
-        and count.value > 0
-    )

@@ -363,13 +363,14 @@ def fake_gpu(generation, troubles=()):
     """A machine with one GPU and this generation of TensorRT; gives the record of what was asked."""
     record = Record()
     capability = (8, 9) if generation == "tensorrt_rtx" else (9, 0)
-    driver = Driver(13000, (Gpu("NVIDIA Fake", capability, 8 << 30),))
+    driver = Driver("580.1", (13, 0), (Gpu("NVIDIA Fake", capability, 8 << 30),))
     with pytest.MonkeyPatch.context() as patch:
         import engines.tensorrt.cuda
 
         patch.setattr(engines.tensorrt.cuda, "core", fake_cuda(record))
         patch.setattr("engines.tensorrt.backend.driver", lambda: driver)
-        patch.setattr("engines.tensorrt.flavour.installed", lambda: (Flavour(generation, "0.0"),))
+        for place in ("engines.tensorrt.flavour.installed", "engines.backends.installed"):
+            patch.setattr(place, lambda: (Flavour(generation, "0.0"),))
         patch.setitem(
             __import__("sys").modules, generation, fake_tensorrt(generation, record, troubles)
         )

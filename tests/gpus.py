@@ -5,15 +5,25 @@ from importlib.util import find_spec
 
 import pytest
 
+from engines.survey.driver import driver
+from engines.tensorrt.flavour import installed
 
-def require_cuda() -> None:
-    """Skip where PyTorch finds no GPU; with CGVIDEO_REQUIRE_CUDA=1 fail instead."""
-    if find_spec("torch") is not None:
-        import torch
 
-        if torch.cuda.is_available():
+def require_cuda(backend: str = "torch") -> None:
+    """Skip where that backend finds no GPU; with CGVIDEO_REQUIRE_CUDA=1 fail instead."""
+    if backend == "torch":
+        if find_spec("torch") is not None:
+            import torch
+
+            if torch.cuda.is_available():
+                return
+        reason = "no NVIDIA GPU that PyTorch can use"
+    else:
+        there = driver()
+        gpus = there.gpus if there else ()
+        if any(flavour.suits(gpu.capability) for flavour in installed() for gpu in gpus[:1]):
             return
-    reason = "no NVIDIA GPU that PyTorch can use"
+        reason = "no NVIDIA GPU with a TensorRT for it"
     if os.environ.get("CGVIDEO_REQUIRE_CUDA") == "1":
         pytest.fail(f"{reason}, and CGVIDEO_REQUIRE_CUDA=1")
     pytest.skip(reason)

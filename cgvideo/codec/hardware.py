@@ -21,7 +21,7 @@ from cgvideo.clip import ColorTags, Orientation
 from cgvideo.codec.encode import CODECS, Encoding, encoder_options, write_part
 from cgvideo.codec.errors import local_name, reason
 from engines.errors import UserError
-from engines.survey import probes
+from engines.survey.driver import nvidia
 from engines.survey.probing import ask, reply
 
 DECODERS = {"h264_cuvid": "h264", "hevc_cuvid": "hevc"}
@@ -173,7 +173,7 @@ def _compare(results: list[NDArray[Any]]) -> None:
 
 
 def _hardware() -> str:
-    found = probes.nvidia()
+    found = nvidia()
     names = " + ".join(gpu["name"] for gpu in found.get("gpus", []))
     version = found.get("driver") or f"for CUDA {found.get('cuda', 'of unknown version')}"
     return f"{names}, driver {version}"

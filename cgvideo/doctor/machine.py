@@ -1,9 +1,10 @@
 """What processor, memory and GPU mean for a conversion."""
 
 from cgvideo.doctor.finding import REINSTALL, TORCH_PIP, Finding, Mark
+from engines.survey.driver import Gpu
 from engines.survey.machine import Memory, Processor
 from engines.survey.probing import Answer
-from engines.survey.runtimes import Gpu, Nvidia, Runtime, Survey
+from engines.survey.runtimes import Nvidia, Runtime, Survey
 
 GIB = 1 << 30  # as memory is sold
 SCARCE_MEMORY = 1.5 * GIB  # a built-in model takes 0.3 GB at 640x360 and 0.8 at 1080p, as measured

@@ -4,9 +4,7 @@ Nothing here is called by the program itself: each of these calls can crash or h
 is broken. See `engines.survey.probing`.
 """
 
-import ctypes
 import statistics
-import sys
 import time
 from collections.abc import Callable, Mapping
 from importlib import import_module
@@ -19,73 +17,13 @@ from engines.engine import EngineRequest
 from engines.library import find_model
 from engines.model_file import Model
 from engines.spec import GeneratorSpec
+from engines.survey.driver import nvidia
 from engines.survey.probing import reply
 
-NO_DEVICE = 100  # CUDA_ERROR_NO_DEVICE
 SIZE = (64, 64)
 SPEED_SECONDS = 1.5
 
 Facts = Mapping[str, Any]
-
-
-def nvidia() -> Facts:
-    """Ask NVIDIA's driver library for its version and its GPUs.
-
-    Gives "installed"; if it is, "cuda" (as 13000 for 13.0), "driver" (empty where not told) and
-    "gpus": name, capability [major, minor], bytes. Raises OSError for a driver that fails.
-    """
-    try:
-        driver = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
-    except OSError as error:
-        if sys.platform == "linux" and "libcuda.so.1: cannot open" not in str(error):
-            raise  # it is there, and does not load
-        return {"installed": False}
-
-    def call(name: str, *arguments: Any, tolerate: int = 0) -> int:
-        code = int(getattr(driver, name)(*arguments))
-        if code not in (0, tolerate):
-            text = ctypes.c_char_p()
-            driver.cuGetErrorName(code, ctypes.byref(text))
-            said = text.value.decode(errors="replace") if text.value else "unknown error"
-            raise OSError(f"{name} says {said} ({code})")
-        return code
-
-    version, count = ctypes.c_int(0), ctypes.c_int(0)
-    gpus = []
-    nothing = call("cuInit", 0, tolerate=NO_DEVICE)
-    call("cuDriverGetVersion", ctypes.byref(version))
-    if not nothing:
-        call("cuDeviceGetCount", ctypes.byref(count), tolerate=NO_DEVICE)
-    for number in range(count.value):
-        device, size = ctypes.c_int(0), ctypes.c_size_t(0)
-        name = ctypes.create_string_buffer(256)
-        capability = [ctypes.c_int(0), ctypes.c_int(0)]
-        call("cuDeviceGet", ctypes.byref(device), number)
-        call("cuDeviceGetName", name, len(name), device)
-        for attribute, value in zip((75, 76), capability, strict=True):  # major, minor
-            call("cuDeviceGetAttribute", ctypes.byref(value), attribute, device)
-        call("cuDeviceTotalMem_v2", ctypes.byref(size), device)
-        gpus.append(
-            {
-                "name": name.value.decode(errors="replace"),
-                "capability": [value.value for value in capability],
-                "bytes": size.value,
-            }
-        )
-    return {"installed": True, "cuda": version.value, "driver": _driver_version(), "gpus": gpus}
-
-
-def _driver_version() -> str:
-    """The driver's own version by NVIDIA's management library, "" where that is not to be had."""
-    name = "nvml.dll" if sys.platform == "win32" else "libnvidia-ml.so.1"
-    try:
-        library = ctypes.CDLL(name)
-    except OSError:
-        return ""
-    text = ctypes.create_string_buffer(80)
-    if library.nvmlInit_v2() or library.nvmlSystemGetDriverVersion(text, len(text)):
-        return ""
-    return text.value.decode(errors="replace")
 
 
 def openvino(device: str = "cpu") -> Facts:

@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from engines.survey.driver import Driver, Gpu
 from engines.survey.probing import ask
 
 PROBES = "engines.survey.probes"
@@ -20,15 +21,6 @@ _DISTRIBUTIONS = {
     "tensorrt": ("tensorrt", "tensorrt-cu13", "tensorrt-cu12"),
     "tensorrt_rtx": ("tensorrt-rtx", "tensorrt-rtx-cu13", "tensorrt-rtx-cu12"),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Gpu:
-    """An NVIDIA GPU. `capability` is its compute capability, (9, 0) for Hopper."""
-
-    name: str
-    capability: tuple[int, int]
-    bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,12 +81,9 @@ def nvidia() -> Nvidia:
     facts = answer.facts
     if not facts["installed"]:
         return Nvidia(card)
-    gpus = tuple(
-        Gpu(gpu["name"], (gpu["capability"][0], gpu["capability"][1]), gpu["bytes"])
-        for gpu in facts["gpus"]
-    )
-    cuda = f"{facts['cuda'] // 1000}.{facts['cuda'] % 1000 // 10}"
-    return Nvidia(card, True, facts["driver"], cuda, gpus)
+    found = Driver.of(facts)
+    cuda = f"{found.cuda[0]}.{found.cuda[1]}"
+    return Nvidia(card, True, found.version, cuda, found.gpus)
 
 
 def nvidia_card(root: Path = Path("/")) -> bool:

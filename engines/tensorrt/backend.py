@@ -12,7 +12,7 @@ from engines.model_file import Model
 from engines.profile import Profile, bounds_of
 from engines.spec import GeneratorSpec
 from engines.store import Built, EngineStore, Kept
-from engines.survey.driver import Gpu, driver
+from engines.survey.driver import Driver, Gpu, driver
 from engines.tensorrt.build import BuildOptions, build_plan
 from engines.tensorrt.engine import MOST_SIDE, TensorRtEngine
 from engines.tensorrt.flavour import Flavour, flavour_for
@@ -33,10 +33,11 @@ def open_tensorrt(
             picture suffers from it.
         RuntimeError: TensorRT fails.
     """
-    number, gpu, cuda = _gpu(request.device)
+    number, there = _gpu(request.device)
+    gpu = there.gpus[number]
     flavour = flavour_for(gpu.capability, gpu.name)
     decided = _decided(request, number)
-    key = _key(model, decided, flavour, gpu) | {"driver": str(cuda)}
+    key = _key(model, decided, flavour, gpu) | {"driver": there.version or f"CUDA {there.cuda}"}
     maker = _Maker(model, decided, flavour, flavour.load(), gpu, number, key, store)
     kept = store.get(key, maker.build) if store else _unkept(maker.build())
     parity = Parity(kept.facts["psnr"], kept.facts["levels"])
@@ -54,7 +55,7 @@ def open_tensorrt(
             raise
         kept = store.put(key, maker.build())  # whole, and ours, and yet TensorRT does not take it
         engine = maker.open(kept.content)
-    if kept.built_now:
+    if kept.built_now and store:
         why += f"; built now and {'kept' if kept.kept else 'not kept'}"
     engine.why = why
     engine.description = f"{flavour} on {gpu.name}, {decided.precision}"
@@ -126,8 +127,8 @@ class _Maker:
         )
 
 
-def _gpu(device: str) -> tuple[int, Gpu, int]:
-    """The number of the GPU that was asked for, the GPU, and the CUDA version of its driver."""
+def _gpu(device: str) -> tuple[int, Driver]:
+    """The number of the GPU that was asked for, and what drives it."""
     name, _, number = device.lower().partition(":")
     if name not in ("auto", "cuda") or not (number or "0").isdigit():
         raise UserError(f"TensorRT does not run on {device!r}", "Use --device cuda")
@@ -143,7 +144,7 @@ def _gpu(device: str) -> tuple[int, Gpu, int]:
     index = int(number or 0)
     if index >= len(there.gpus):
         raise UserError(f"There is no GPU {index}", f"There are {len(there.gpus)}, from 0")
-    return index, there.gpus[index], there.cuda
+    return index, there
 
 
 def _decided(request: EngineRequest, number: int) -> EngineRequest:

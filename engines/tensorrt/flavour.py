@@ -31,8 +31,13 @@ class Flavour:
     package: Package
     version: str
 
+    @property
+    def name(self) -> str:
+        """As NVIDIA calls it."""
+        return _NAMES[self.package]
+
     def __str__(self) -> str:
-        return f"{_NAMES[self.package]} {self.version}"
+        return f"{self.name} {self.version}"
 
     @property
     def builds_anywhere(self) -> bool:

@@ -17,9 +17,10 @@ from cgvideo.codec.hardware import Trial
 from cgvideo.doctor import Diagnosis, Examination, Finding, diagnose, examination, examine
 from cgvideo.doctor.examination import Folder, look_at
 from engines.survey import runtimes
+from engines.survey.driver import Gpu
 from engines.survey.machine import Memory, Processor
 from engines.survey.probing import Answer, ask
-from engines.survey.runtimes import Gpu, Nvidia, Runtime, Survey
+from engines.survey.runtimes import Nvidia, Runtime, Survey
 
 RTX = Gpu("NVIDIA GeForce RTX 4090", (8, 9), 24 << 30)
 PASCAL = Gpu("NVIDIA GeForce GTX 1080", (6, 1), 8 << 30)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from fake_tensorrt import GENERATIONS, fake_gpu
 from gpus import require_cuda
 
 from engines.backends import open_engine
@@ -28,7 +29,7 @@ class Kind:
 
 
 def _kind(kind: Kind, *marks: Any) -> Any:
-    missing = find_spec(kind.backend) is None
+    missing = kind.backend != "tensorrt" and find_spec(kind.backend) is None
     skipped = pytest.mark.skipif(missing, reason=f"{kind.backend} is not installed")
     return pytest.param(kind, marks=[skipped, *marks], id=f"{kind.backend}-{kind.device}")
 
@@ -37,6 +38,8 @@ KINDS = [
     _kind(Kind("openvino")),
     _kind(Kind("torch")),
     _kind(Kind("torch", "cuda"), pytest.mark.gpu),
+    _kind(Kind("tensorrt", "cuda"), pytest.mark.gpu),
+    *(_kind(Kind("tensorrt", generation)) for generation in GENERATIONS),
 ]
 
 
@@ -47,9 +50,15 @@ def model():
 
 @pytest.fixture(scope="module", params=KINDS)
 def kind(request):
-    if request.param.device == "cuda":
-        require_cuda()
-    return request.param
+    kind = request.param
+    if kind.device in GENERATIONS:
+        # Without a GPU: all of it but TensorRT and CUDA, which are recording fakes.
+        with fake_gpu(kind.device):
+            yield Kind(kind.backend, "cuda")
+        return
+    if kind.device == "cuda":
+        require_cuda(kind.backend)
+    yield kind
 
 
 @pytest.fixture(scope="module")

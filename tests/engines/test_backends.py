@@ -4,14 +4,20 @@ import sys
 
 import numpy as np
 import pytest
+from fake_tensorrt import fake_gpu
 
 from engines import backends
 from engines.backends import open_engine
 from engines.engine import EngineRequest
 from engines.errors import UserError
+from engines.survey.driver import Driver, Gpu
+from engines.tensorrt.flavour import Flavour
 
 torch_engine = pytest.importorskip("engines.torch_engine", exc_type=ImportError)
 COMPILER_OPTIONS = pytest.importorskip("engines.torch_cuda", exc_type=ImportError).COMPILER_OPTIONS
+
+
+DRIVER = Driver("580.1", (13, 0), (Gpu("NVIDIA Fake", (8, 9), 8 << 30),))
 
 
 @pytest.fixture
@@ -19,7 +25,8 @@ def broken_gpu(monkeypatch):
     def fail(*arguments):
         raise RuntimeError("CUDA error: no kernel image is available\nand a page more")
 
-    monkeypatch.setattr(backends, "_has_nvidia_driver", lambda: True)
+    monkeypatch.setattr(backends, "driver", lambda: DRIVER)
+    monkeypatch.setattr(backends, "installed", tuple)
     monkeypatch.setattr(torch_engine, "cuda_works", lambda: True)
     monkeypatch.setattr(torch_engine, "open_torch", fail)
 
@@ -27,7 +34,7 @@ def broken_gpu(monkeypatch):
 def test_the_cpu_takes_over_and_says_why(broken_gpu, small_model):
     with open_engine(small_model, EngineRequest(streams=1)) as engine:
         assert engine.identity["backend"] == "openvino"
-        assert engine.why.startswith("PyTorch fails on the GPU (CUDA error: no kernel image")
+        assert engine.why.startswith("PyTorch fails on cuda (CUDA error: no kernel image")
 
 
 @pytest.mark.parametrize("asked", [{"backend": "torch"}, {"device": "cuda"}])
@@ -56,7 +63,8 @@ def test_pytorch_takes_the_gpu_by_itself(monkeypatch):
 
 
 def test_a_pytorch_that_does_not_load(small_model, monkeypatch):
-    monkeypatch.setattr(backends, "_has_nvidia_driver", lambda: True)
+    monkeypatch.setattr(backends, "driver", lambda: DRIVER)
+    monkeypatch.setattr(backends, "installed", tuple)
     monkeypatch.setitem(sys.modules, "engines.torch_engine", None)  # its import fails
     with open_engine(small_model, EngineRequest(streams=1)) as engine:
         assert engine.identity["backend"] == "openvino"
@@ -95,3 +103,64 @@ def test_the_compiler_knows_our_options():
 def test_int8_goes_to_the_backend_that_has_it(broken_gpu, make_model, small_model):
     with open_engine(small_model, EngineRequest(precision="int8", streams=1)) as engine:
         assert engine.identity["backend"] == "openvino"
+
+
+@pytest.mark.parametrize(
+    ("packages", "flavours", "asked", "expected"),
+    [
+        (("cuda.core", "torch"), ("tensorrt_rtx",), {}, ["tensorrt", "torch", "openvino"]),
+        (("cuda.core",), ("tensorrt_rtx",), {}, ["tensorrt", "openvino"]),
+        (("torch",), ("tensorrt_rtx",), {}, ["torch", "openvino"]),
+        ((), (), {}, ["openvino"]),
+        (("cuda.core", "torch"), ("tensorrt_rtx",), {"device": "cuda"}, ["tensorrt", "torch"]),
+        (("cuda.core", "torch"), ("tensorrt_rtx",), {"precision": "bf16"}, ["torch", "openvino"]),
+        (("cuda.core", "torch"), ("tensorrt_rtx",), {"precision": "int8"}, ["openvino"]),
+        (("cuda.core", "torch"), ("tensorrt_rtx",), {"device": "cpu"}, ["openvino"]),
+        (("torch",), (), {"device": "cuda:3"}, ["torch"]),
+    ],
+)
+def test_the_best_that_is_installed_comes_first(monkeypatch, packages, flavours, asked, expected):
+    monkeypatch.setattr(backends, "driver", lambda: DRIVER)
+    monkeypatch.setattr(
+        backends, "installed", lambda: tuple(Flavour(name, "1.7") for name in flavours)
+    )
+    monkeypatch.setattr(backends, "_has", lambda package: package in packages)
+    ways = backends._ways(EngineRequest(**asked))
+    assert [way.backend for way, _ in ways] == expected
+    if not packages:
+        assert "NVIDIA Fake needs pip install" in ways[0][1]
+
+
+def test_a_data_centre_gpu_wants_the_other_tensorrt(monkeypatch):
+    hopper = Driver("580.1", (13, 0), (Gpu("NVIDIA H100", (9, 0), 80 << 30),))
+    monkeypatch.setattr(backends, "driver", lambda: hopper)
+    monkeypatch.setattr(backends, "installed", lambda: (Flavour("tensorrt_rtx", "1.7"),))
+    monkeypatch.setattr(backends, "_has", lambda package: True)
+    assert [way.backend for way, _ in backends._ways(EngineRequest())] == ["torch", "openvino"]
+
+
+def test_a_driver_that_fails_leaves_the_cpu(monkeypatch, small_model):
+    def fail():
+        raise OSError("crashes (SIGSEGV)")
+
+    monkeypatch.setattr(backends, "driver", fail)
+    with open_engine(small_model, EngineRequest(streams=1)) as engine:
+        assert engine.identity["backend"] == "openvino"
+        assert engine.why.startswith("NVIDIA's driver fails (crashes (SIGSEGV))")
+
+
+def test_tensorrt_that_fails_leaves_it_to_the_next(monkeypatch, small_model):
+    with fake_gpu("tensorrt_rtx", {"plan"}):
+        monkeypatch.setattr(backends, "driver", lambda: DRIVER)
+        monkeypatch.setattr(backends, "_has", lambda package: package != "torch")
+        with open_engine(small_model, EngineRequest(streams=1, size=(32, 32))) as engine:
+            assert engine.identity["backend"] == "openvino"
+            assert engine.why.startswith("TensorRT fails on cuda (TensorRT does not take the plan")
+
+
+def test_tensorrt_is_taken_where_it_is(monkeypatch, small_model):
+    with fake_gpu("tensorrt_rtx"):
+        monkeypatch.setattr(backends, "driver", lambda: DRIVER)
+        with open_engine(small_model, EngineRequest(streams=1, size=(32, 32))) as engine:
+            assert engine.identity["backend"] == "tensorrt"
+            assert engine.why.startswith("TensorRT for RTX is there for NVIDIA Fake")

@@ -13,7 +13,9 @@ from engines.backends import open_engine
 from engines.engine import EngineRequest
 from engines.graph import GRAPH_VERSION, build_graph
 from engines.library import find_model
+from engines.profile import Profile
 from engines.spec import UPSAMPLINGS, Form, GeneratorSpec, Pixels
+from engines.tensorrt.network import graph_for
 
 SIZE = (60, 92)  # multiples of 4 and of nothing more
 
@@ -40,7 +42,13 @@ def test_a_changed_graph_counts_its_version_up(make_model):
         for form in get_args(Form) if spec.statistics_channels else ("self",):
             for pixels in get_args(Pixels):
                 _add_structure(digest, build_graph(make_model(spec), form, pixels).graph)
-    assert (GRAPH_VERSION, digest.hexdigest()[:16]) == (2, "fc6b8dd459c6e631")
+            for precision in ("fp32", "fp16"):
+                profile = Profile((64, 64), (64, 64), (64, 64))
+                for_gpu = onnx.load_from_string(
+                    graph_for(make_model(spec), form, precision, profile)
+                )
+                _add_structure(digest, for_gpu.graph)
+    assert (GRAPH_VERSION, digest.hexdigest()[:16]) == (3, "c4fd2a3ff2777cff")
 
 
 def _add_structure(digest, graph):
