@@ -17,17 +17,22 @@ from numpy.typing import NDArray
 from engines.atomic import sync
 from engines.errors import UserError
 from engines.graph import GRAPH_VERSION, OPSET, build_graph
+from engines.graph.gpu_rewrites import FOR_GPU
 from engines.model_file import Model
 from engines.openvino_engine import fp32_reference
 from engines.openvino_runtime import VERSION, run_file, save_ir
 from engines.profile import Profile
 from engines.spec import Form
+from engines.tensorrt.export import PlanFile, plan_file
 from engines.verify import LEAST_PSNR, MOST_LEVELS, Parity, Run, check_parity, held_frames
 
-Target = Literal["onnx", "openvino"]
+Report = Callable[..., None]
+"""Told a step, and how much of it is done (0 to 1) where that is known."""
+
+Target = Literal["onnx", "openvino", "tensorrt"]
 ExportPrecision = Literal["fp32", "fp16"]
 
-SUFFIXES: dict[Target, str] = {"onnx": ".onnx", "openvino": ".xml"}
+SUFFIXES: dict[Target, str] = {"onnx": ".onnx", "openvino": ".xml", "tensorrt": ".engine"}
 TARGETS: tuple[Target, ...] = get_args(Target)
 FORMS: tuple[Form, ...] = get_args(Form)
 PRECISIONS: tuple[ExportPrecision, ...] = get_args(ExportPrecision)
@@ -35,22 +40,32 @@ PRECISIONS: tuple[ExportPrecision, ...] = get_args(ExportPrecision)
 
 @dataclass(frozen=True, slots=True)
 class ExportRequest:
-    """What file is wanted. `profile` None takes any size; `batch` None any number of frames."""
+    """What file is wanted. `profile` None takes any size; `batch` None any number of frames.
+
+    For TensorRT there must be both, and `capabilities` ("SM89") are the GPUs it is for, none those
+    of most.
+    """
 
     target: Target = "onnx"
     form: Form = "self"
     profile: Profile | None = None
     batch: int | None = None
     precision: ExportPrecision = "fp32"
+    capabilities: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """The files that were written, the first being the one that was asked for, and their parity."""
+    """The files that were written, the first being the one that was asked for, and their parity.
+
+    For TensorRT `parity` is of the graph, run by OpenVINO, and `on_gpu` of the plan itself, None
+    where it could not be run.
+    """
 
     files: tuple[Path, ...]
     sidecar: Path
     parity: Parity
+    on_gpu: Parity | None = None
 
 
 def sidecar_of(path: Path) -> Path:
@@ -68,12 +83,13 @@ def export(
     model: Model,
     request: ExportRequest,
     path: Path,
-    report: Callable[[str], None] = lambda step: None,
+    report: Report = lambda step, done=None: None,
 ) -> Exported:
     """Write `model` as a file for a runtime, with a sidecar that describes it.
 
     The file is run on the eight held pictures by OpenVINO in fp32 and compared with our own fp32
-    graph, before it gets its name. `report` is told each step.
+    graph, before it gets its name: for TensorRT the graph that it is built from, and the plan as
+    well where there is a GPU for it. `report` is told each step, and how much of it is done.
 
     Raises:
         UserError: the generator has no such form, the picture suffers too much, or the file cannot
@@ -84,19 +100,22 @@ def export(
             f"{model.name} has no statistics, so there is no form {request.form!r} of it",
             "Leave --form out",
         )
-    fixed = request.profile.fixed if request.profile else None
     report("building the graph")
-    # OpenVINO's own files keep weights in halves around a network that computes as it likes.
-    precision = request.precision if request.target == "onnx" else "fp32"
-    graph = build_graph(model, request.form, size=fixed, batch=request.batch, precision=precision)
+    graph = _graph(model, request)
     try:
         with tempfile.TemporaryDirectory(prefix=".cgvideo-", dir=path.parent) as folder:
-            report("writing it")
             scratch = Path(folder) / path.name
-            _write(graph, request, scratch)
-            parity = _checked(model, request, scratch, report)
+            if request.target == "tensorrt":
+                parity = _checked(model, request, graph.SerializeToString(), report)
+                plan = _plan(model, request, graph, report)
+                scratch.write_bytes(plan.content)
+            else:
+                report("writing it")
+                plan = None
+                _write(graph, request, scratch)
+                parity = _checked(model, request, scratch, report)
             files = sorted(Path(folder).iterdir(), key=lambda file: file != scratch)
-            described = _describe(model, request, graph, files, parity)
+            described = _describe(model, request, graph, files, parity, plan)
             sidecar = Path(folder) / sidecar_of(path).name
             sidecar.write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
             sidecar_of(path).unlink(missing_ok=True)  # it does not speak of what comes now
@@ -114,7 +133,39 @@ def export(
             f"{path} cannot be made ({reason})",
             "Choose another place with -o if the disk is full, or a smaller --size or --batch",
         ) from error
-    return Exported(tuple(path.with_name(file.name) for file in files), sidecar_of(path), parity)
+    written = tuple(path.with_name(file.name) for file in files)
+    return Exported(written, sidecar_of(path), parity, plan.parity if plan else None)
+
+
+def _graph(model: Model, request: ExportRequest) -> onnx.ModelProto:
+    size = request.profile.fixed if request.profile else None
+    # OpenVINO's own files keep weights in halves around a network that computes as it likes.
+    precision = "fp32" if request.target == "openvino" else request.precision
+    rewrites = FOR_GPU if request.target == "tensorrt" else None
+    return build_graph(
+        model,
+        request.form,
+        size=size,
+        batch=request.batch,
+        precision=precision,
+        rewrites=rewrites,
+    )
+
+
+def _plan(model: Model, request: ExportRequest, graph: onnx.ModelProto, report: Report) -> PlanFile:
+    assert request.profile is not None
+    plan = plan_file(
+        model,
+        graph.SerializeToString(),
+        request.form,
+        request.precision,
+        request.profile,
+        request.capabilities,
+        report,
+    )
+    if plan.parity is not None:
+        _require(model, request, plan.parity)
+    return plan
 
 
 def _write(graph: onnx.ModelProto, request: ExportRequest, path: Path) -> None:
@@ -125,10 +176,8 @@ def _write(graph: onnx.ModelProto, request: ExportRequest, path: Path) -> None:
         save_ir(graph.SerializeToString(), path, request.profile, request.precision == "fp16")
 
 
-def _checked(
-    model: Model, request: ExportRequest, file: Path, report: Callable[[str], None]
-) -> Parity:
-    """Run the file on the held pictures; raises UserError when it is too far from fp32."""
+def _checked(model: Model, request: ExportRequest, source: Path | bytes, report: Report) -> Parity:
+    """Run a file, or a graph, on the held pictures; raises UserError when it is too far from fp32."""
     size = request.profile.usual if request.profile else None
     frames = list(held_frames(model.spec, size))
 
@@ -137,8 +186,13 @@ def _checked(
             report(f"checking it on the held pictures, {number + 1} of {len(frames)}")
             yield frame
 
-    run = _batched(run_file(file), request.batch or 1)
+    run = _batched(run_file(source), request.batch or 1)
     parity = check_parity(run, request.form, fp32_reference(model, size), told())
+    _require(model, request, parity)
+    return parity
+
+
+def _require(model: Model, request: ExportRequest, parity: Parity) -> None:
     if not parity.reaches(request.precision):
         limit = f"{LEAST_PSNR[request.precision]:g} dB"
         if levels := MOST_LEVELS.get(request.precision):
@@ -147,7 +201,6 @@ def _checked(
             f"In {request.precision} {model.name} is {parity} from fp32, where {limit} is the limit",
             "Use --precision fp32" if request.precision != "fp32" else "This is a bug: report it",
         )
-    return parity
 
 
 def _batched(run: Run, batch: int) -> Run:
@@ -165,7 +218,26 @@ def _describe(
     graph: onnx.ModelProto,
     files: list[Path],
     parity: Parity,
+    plan: PlanFile | None,
 ) -> dict[str, Any]:
+    checked = {
+        **asdict(parity),
+        "pictures": 8,
+        "run_by": f"OpenVINO {VERSION} on the CPU, fp32",
+        "against": f"graph {GRAPH_VERSION} in fp32, run likewise",
+    }
+    versions = {
+        "cgvideo": version("cgvideo"),
+        "graph": GRAPH_VERSION,
+        "opset": OPSET,
+        "onnx": onnx.__version__,
+        "openvino": VERSION,
+    }
+    built: dict[str, Any] = {}
+    if plan is not None:
+        built = {"tensorrt": dict(plan.facts)}
+        checked = {"graph": checked, "engine": built["tensorrt"].pop("parity")}
+        versions["tensorrt"] = built["tensorrt"].pop("version")
     return {
         "target": request.target,
         "form": request.form,
@@ -176,19 +248,9 @@ def _describe(
         "profile": asdict(request.profile) if request.profile else None,
         "multiple_of": model.spec.multiple_of,
         "minimum_size": model.spec.minimum_size,
-        "parity": {
-            **asdict(parity),
-            "pictures": 8,
-            "run_by": f"OpenVINO {VERSION} on the CPU, fp32",
-            "against": f"graph {GRAPH_VERSION} in fp32, run likewise",
-        },
-        "versions": {
-            "cgvideo": version("cgvideo"),
-            "graph": GRAPH_VERSION,
-            "opset": OPSET,
-            "onnx": onnx.__version__,
-            "openvino": VERSION,
-        },
+        "parity": checked,
+        **built,
+        "versions": versions,
         "built": datetime.now(UTC).isoformat(timespec="seconds"),
         "files": {
             file.name: {

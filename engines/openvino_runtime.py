@@ -110,9 +110,15 @@ def load_outputs(
     return lambda frames: [values.copy() for values in compiled([frames]).values()]
 
 
-def run_file(path: Path) -> Callable[[NDArray[Any], NDArray[np.float32] | None], NDArray[Any]]:
-    """Load an .onnx or .xml on the CPU in fp32: frames and statistics in, its one output out."""
-    compiled = core().compile_model(core().read_model(str(path)), "CPU", _PLAIN)
+def run_file(
+    source: Path | bytes,
+) -> Callable[[NDArray[Any], NDArray[np.float32] | None], NDArray[Any]]:
+    """Load an .onnx or .xml, or the bytes of an .onnx, on the CPU in fp32.
+
+    Frames and statistics go in, its one output comes out.
+    """
+    network = core().read_model(source if isinstance(source, bytes) else str(source))
+    compiled = core().compile_model(network, "CPU", _PLAIN)
 
     def run(frames: NDArray[Any], statistics: NDArray[np.float32] | None = None) -> NDArray[Any]:
         given = [frames] if statistics is None else [frames, statistics]

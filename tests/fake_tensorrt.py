@@ -368,7 +368,8 @@ def fake_gpu(generation, troubles=()):
         import engines.tensorrt.cuda
 
         patch.setattr(engines.tensorrt.cuda, "core", fake_cuda(record))
-        patch.setattr("engines.tensorrt.backend.driver", lambda: driver)
+        for place in ("engines.tensorrt.backend.driver", "engines.tensorrt.export.driver"):
+            patch.setattr(place, lambda: driver)
         for place in ("engines.tensorrt.flavour.installed", "engines.backends.installed"):
             patch.setattr(place, lambda: (Flavour(generation, "0.0"),))
         patch.setitem(

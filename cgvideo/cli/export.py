@@ -10,13 +10,15 @@ from engines.errors import UserError
 
 def export(
     model: str = typer.Argument(..., help="A name from `cgvideo models`, or a model file."),
-    target: str = typer.Option(..., "--target", "-t", help="What to write: onnx or openvino."),
+    target: str = typer.Option(
+        ..., "--target", "-t", help="What to write: onnx, openvino or tensorrt."
+    ),
     output: Path | None = typer.Option(
         None,
         "--output",
         "-o",
-        help="File to write (.onnx, .xml), or an existing folder. Default: MODEL.onnx or MODEL.xml"
-        " in the current folder.",
+        help="File to write (.onnx, .xml, .engine), or an existing folder. Default: MODEL with that"
+        " ending in the current folder.",
     ),
     form: str = typer.Option(
         "self",
@@ -26,13 +28,20 @@ def export(
     size: str | None = typer.Option(
         None,
         help="1080p, 720p, WIDTHxHEIGHT, or MIN:OPT:MAX of such, rounded up to what the model"
-        " takes. Default: any size.",
+        " takes. Default: any size; for tensorrt 64x64:1920x1080:3840x2160.",
     ),
     batch: int | None = typer.Option(
-        None, help="Frames in a call. Default: 1 with --size, else any number."
+        None, help="Frames in a call. Default: 1 with --size and for tensorrt, else any number."
     ),
-    precision: str = typer.Option(
-        "fp32", help="fp32 or fp16 (half the size; statistics stay in fp32)."
+    precision: str | None = typer.Option(
+        None,
+        help="fp32 or fp16 (half the size; statistics stay in fp32). Default: fp32, for tensorrt"
+        " fp16.",
+    ),
+    gpu: str | None = typer.Option(
+        None,
+        help="For tensorrt: what it is for, as sm86,sm89. Default: sm80, sm86, sm89, sm120 and"
+        " sm121, which is Ampere (RTX 30) to Blackwell (RTX 50).",
     ),
     overwrite: bool = typer.Option(
         False, "--overwrite", help="Replace an existing file. Default: refuse."
@@ -42,9 +51,10 @@ def export(
         False, "--debug", help="Show tracebacks instead of one-line errors."
     ),
 ) -> None:
-    """Write a model as ONNX or OpenVINO file, checked against fp32 on eight pictures.
+    """Write a model as file for ONNX, OpenVINO or TensorRT, checked against fp32 on eight pictures.
 
-    A sidecar, FILE.json, says what the file takes and gives and how close it is.
+    A sidecar, FILE.json, says what the file takes and gives and how close it is. For TensorRT no
+    GPU is needed: the graph is checked, and the engine too where there is a GPU that runs it.
     """
     from cgvideo.cli.reports import emit
     from cgvideo.cli.steps import steps
@@ -52,7 +62,13 @@ def export(
     from engines.export import export as write
     from engines.library import find_model
     from engines.profile import parse_profile
+    from engines.tensorrt.build import NO_BF16
+    from engines.tensorrt.export import USUAL_SIZES, parse_capabilities
 
+    for_tensorrt = target == "tensorrt"
+    precision = precision or ("fp16" if for_tensorrt else "fp32")
+    if for_tensorrt and precision == "bf16":
+        raise UserError(NO_BF16, "Use --precision fp16")
     for flag, value, known in (
         ("--target", target, TARGETS),
         ("--form", form, FORMS),
@@ -74,11 +90,16 @@ def export(
     profile = None
     if batch is not None and batch < 1:
         raise UserError(f"A batch of {batch} holds no frame", "Give --batch 1 or more")
+    if gpu is not None and not for_tensorrt:
+        raise UserError("--gpu is for TensorRT alone", "Leave it out, or give --target tensorrt")
+    capabilities = parse_capabilities(gpu) if gpu is not None else ()
+    if for_tensorrt:
+        size = size or USUAL_SIZES
     if size is not None:
         batch = batch or 1
         profile = parse_profile(size, found.spec, batch)
     request = ExportRequest(
-        cast(Any, target), cast(Any, form), profile, batch, cast(Any, precision)
+        cast(Any, target), cast(Any, form), profile, batch, cast(Any, precision), capabilities
     )
     with steps(f"{found.name} for {target}", as_json) as report:
         exported = write(found, request, path, report)
@@ -89,8 +110,15 @@ def export(
             sidecar=str(exported.sidecar),
             psnr=exported.parity.psnr,
             levels=exported.parity.levels,
+            **({"run_here": exported.on_gpu is not None} if for_tensorrt else {}),
         )
         return
     for file in exported.files:
         typer.echo(f"{file}: {file.stat().st_size / 1e6:.1f} MB")
-    typer.echo(f"{exported.sidecar}: what it takes and gives; {exported.parity} from fp32")
+    what = f"{exported.sidecar}: what it takes and gives; "
+    if not for_tensorrt:
+        typer.echo(f"{what}{exported.parity} from fp32")
+    elif exported.on_gpu is not None:
+        typer.echo(f"{what}run on this GPU, {exported.on_gpu} from fp32")
+    else:
+        typer.echo(f"{what}its graph is {exported.parity} from fp32; the engine was not run here")

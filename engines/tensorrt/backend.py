@@ -13,13 +13,12 @@ from engines.profile import Profile, bounds_of
 from engines.spec import GeneratorSpec
 from engines.store import Built, EngineStore, Kept
 from engines.survey.driver import Driver, Gpu, driver
-from engines.tensorrt.build import BuildOptions, build_plan
+from engines.tensorrt.build import NO_BF16, BuildOptions, build_plan
 from engines.tensorrt.engine import MOST_SIDE, TensorRtEngine
 from engines.tensorrt.flavour import Flavour, flavour_for
 from engines.tensorrt.network import graph_for, shapes_for
 from engines.verify import Parity, check_parity, held_frames
 
-NO_BF16 = "TensorRT cannot compile a generator's transposed convolutions in bf16"
 VERIFY_SECONDS = 5.0
 
 

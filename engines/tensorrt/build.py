@@ -23,6 +23,8 @@ Shapes = Mapping[str, tuple[Shape, Shape, Shape]]
 USUAL_CAPABILITIES = ("SM80", "SM86", "SM89", "SM120", "SM121")
 """GPUs from Ampere to Blackwell. Turing (SM75) wants eight channels, so a plan of its own."""
 
+NO_BF16 = "TensorRT cannot compile a generator's transposed convolutions in bf16"
+
 _REASONS = (
     ("BuildCanceled", "it was cancelled", ""),
     ("OutOfMemory", "its activations do not fit the memory", "Choose a smaller --size or --batch"),

@@ -8,6 +8,9 @@ from engines.spec import Form, GeneratorSpec, Pixels
 from engines.tensorrt.build import Shape, Shapes
 
 
+_SCRATCH = 9_000_000  # bytes that convolutions take whatever the size
+
+
 def graph_for(
     model: Model,
     form: Form,
@@ -46,4 +49,4 @@ def activation_bytes(spec: GeneratorSpec, precision: GraphPrecision, profile: Pr
     else:
         wide = 4.3 if spec.upsampling == "resize" else 2.5
     values = wide * spec.base_channels * profile.batch * profile.most[0] * profile.most[1]
-    return round(values * (2 if precision == "fp16" else 4))
+    return _SCRATCH + round(values * (2 if precision == "fp16" else 4))

@@ -1,6 +1,9 @@
 """`cgvideo export` and `cgvideo engines`, as a user types them."""
 
 import json
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -36,6 +39,10 @@ def test_export_for_programs(cli: Cli, tmp_path: Path) -> None:
         (("summer2winter", "-t", "abacus"), ("abacus", "Known: onnx")),
         (("summer2winter", "-t", "onnx", "--form", "free"), ("Known: self",)),
         (("summer2winter", "-t", "onnx", "--precision", "bf16"), ("Known: fp32, fp16",)),
+        (("summer2winter", "-t", "tensorrt", "--precision", "bf16"), ("transposed", "fp16")),
+        (("summer2winter", "-t", "tensorrt", "--gpu", "ada"), ("'ADA' is no GPU", "sm86,sm89")),
+        (("summer2winter", "-t", "tensorrt", "-o", "x.onnx"), (".engine",)),
+        (("summer2winter", "-t", "onnx", "--gpu", "sm89"), ("for TensorRT alone",)),
         (("summer2winter", "-t", "onnx", "--size", "huge"), ("huge", "1080p")),
         (("summer2winter", "-t", "onnx", "--batch", "0"), ("holds no frame",)),
         (("summer2winter", "-t", "onnx", "--batch", "0", "--size", "64x64"), ("holds no frame",)),
@@ -56,6 +63,39 @@ def test_export_replaces_nothing_unasked(cli: Cli, tmp_path: Path, beside: str) 
     result = cli("export", "summer2winter", "-t", "openvino", "--size", "64x64")
     assert_one_line(result, f"{beside} exists already", "--overwrite")
     assert (tmp_path / beside).read_text() == "of another kind"
+
+
+def test_an_engine_for_tensorrt_needs_no_gpu(cli: Cli, tmp_path: Path) -> None:
+    pytest.importorskip("tensorrt_rtx")
+    result = cli("export", "summer2winter", "--target", "tensorrt", "--size", "96x64")
+    assert result.returncode == 0, result.stderr
+    assert "MB on the GPU" in result.stderr
+    assert "the engine was not run here" in result.stdout
+    assert (tmp_path / "summer2winter.engine").read_bytes()[:4] == b"vtrt"
+    sidecar = json.loads((tmp_path / "summer2winter.engine.json").read_text())
+    assert sidecar["precision"] == "fp16"
+    assert sidecar["tensorrt"]["capabilities"][:2] == ["SM80", "SM86"]
+
+    wrong = cli("export", "summer2winter", "-t", "tensorrt", "--gpu", "sm90", "-o", "h100.engine")
+    assert_one_line(wrong, "builds nothing for SM90", "sm89")
+    assert not list(tmp_path.glob("h100*"))
+
+
+def test_ctrl_c_leaves_nothing(cli: Cli, tmp_path: Path, environment: dict[str, str]) -> None:
+    pytest.importorskip("tensorrt_rtx")
+    command = [sys.executable, "-m", "cgvideo", "export", "summer2winter", "-t", "tensorrt"]
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True
+    ) as run:
+        assert run.stderr is not None
+        while "building it" not in run.stderr.readline():
+            assert run.poll() is None
+        run.send_signal(signal.SIGINT)
+        said = run.stderr.read()
+    assert run.returncode == 130, said
+    assert "Traceback" not in said
+    assert not list(tmp_path.glob("*.engine*"))
+    assert not list(tmp_path.glob(".cgvideo-*"))
 
 
 def test_convert_builds_once_and_the_store_lists_it(
