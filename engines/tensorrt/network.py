@@ -7,7 +7,6 @@ from engines.profile import Profile
 from engines.spec import Form, GeneratorSpec, Pixels
 from engines.tensorrt.build import Shape, Shapes
 
-
 _SCRATCH = 9_000_000  # bytes that convolutions take whatever the size
 
 

@@ -1,29 +1,41 @@
-"""What a plan of TensorRT for RTX will launch and how much memory it takes, read without a GPU.
+"""What a plan of TensorRT for RTX launches, keeps and moves, read without a GPU.
 
-The schedule stands in the plan as text. That is nowhere documented: use it to compare graphs and to
+The schedule stands in the plan as text. That is documented nowhere: use it to compare graphs and to
 tell people, never to decide.
 """
 
+import math
 import re
 from dataclasses import dataclass
 
 _LAUNCH = re.compile(
-    rb"^ +(function|runtime_fusion|convolution|deconvolution|corrltn|inorm)=\{ name=(\S+)", re.M
+    rb"^ +(function|runtime_fusion|convolution|deconvolution|corrltn|inorm)=\{ (.*)", re.MULTILINE
 )
-_REGION = re.compile(rb"^ +region = \{ name=(\S+) size=(\d+) .*place=accelerator (.*)\}", re.M)
+_NAME = re.compile(rb'name="?([^"\s]+)')
+_REGION = re.compile(
+    rb"^ +region = \{ name=\S+ size=(\d+) .*place=accelerator (.*)\}", re.MULTILINE
+)
+_TENSOR = re.compile(
+    rb'^ +tensor=\{.* dims=\{ ([\d ]+)\}.* name="([^"]+)".* region="([^"]*)".* type=(\w+) \}',
+    re.MULTILINE,
+)
+_ARGUMENTS = re.compile(rb'(?:input_args|output_args|input|output)=\{ ?((?:"[^"]+" ?)*)\}')
+_SIZES = {b"half": 2, b"float": 4, b"uint8": 1, b"int8": 1, b"int32": 4}
 
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
     """`convolutions` with what is fused into them, the other `kernels` by name, in order of execution.
 
-    `activations` and `constants` are bytes on the device.
+    `activations` and `constants` are bytes on the device; `traffic` is the bytes of activations that
+    all launches read and write, once for each that a launch names.
     """
 
     convolutions: tuple[str, ...]
     kernels: tuple[str, ...]
     activations: int
     constants: int
+    traffic: int
 
     @property
     def launches(self) -> int:
@@ -36,19 +48,25 @@ def read_schedule(plan: bytes) -> Schedule | None:
 
     A plan for several capabilities holds one for each: the first is read.
     """
+    head, _, rest = plan.partition(b"\nmain {")
+    sizes = {
+        name: math.prod(map(int, dims.split())) * _SIZES.get(kind, 0)
+        for dims, name, region, kind in _TENSOR.findall(head)
+        if region in (b"devmem", b"") and b"scratch" not in name
+    }
     convolutions: list[str] = []
     kernels: list[str] = []
-    for part in plan.split(b"\nmain {")[1:2]:
-        body = part.split(b"\n}", 1)[0]
-        for kind, name in _LAUNCH.findall(body):
-            (kernels if kind == b"function" else convolutions).append(name.decode().strip('"'))
+    traffic = 0
+    for kind, line in _LAUNCH.findall(rest.partition(b"\n}")[0]):
+        name = _NAME.search(line)
+        launched = kernels if kind in (b"function", b"inorm") else convolutions
+        launched.append(name.group(1).decode() if name else "")
+        for arguments in _ARGUMENTS.findall(line):
+            traffic += sum(sizes.get(each, 0) for each in set(re.findall(rb'"([^"]+)"', arguments)))
     if not convolutions:
         return None
-    head = plan.split(b"\nmain {", 1)[0]
-    regions = [(int(size), b"constant=true" in rest) for _, size, rest in _REGION.findall(head)]
-    return Schedule(
-        tuple(convolutions),
-        tuple(kernels),
-        sum(size for size, constant in regions if not constant),
-        sum(size for size, constant in regions if constant),
+    regions = [(int(size), b"constant=true" in rest) for size, rest in _REGION.findall(head)]
+    kept, constant = (
+        sum(size for size, fixed in regions if fixed is want) for want in (False, True)
     )
+    return Schedule(tuple(convolutions), tuple(kernels), kept, constant, traffic)
