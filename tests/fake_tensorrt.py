@@ -74,15 +74,15 @@ class Stream:
 
 class GraphBuilder:
     def __init__(self, record, stream):
-        self._record, self._stream, self.handle = record, stream, stream.handle
+        self._record, self.stream = record, stream
         self.tasks = []
 
     def begin_building(self):
-        self._stream.captured = self.tasks
+        self.stream.captured = self.tasks
         return self
 
     def end_building(self):
-        self._stream.captured = None
+        self.stream.captured = None
         return self
 
     def complete(self):

@@ -27,8 +27,8 @@ class CudaCoreDevice:
     def locked(self, shape: Sequence[int], dtype: DTypeLike) -> tuple[core.Buffer, NDArray[Any]]:
         """See `engines.crossing.Device`."""
         buffer = self._host.allocate(_bytes(shape, dtype))
-        memory = (ctypes.c_byte * buffer.size).from_address(int(buffer.handle))
-        return buffer, np.frombuffer(memory, dtype).reshape(tuple(shape))
+        memory = (ctypes.c_uint8 * buffer.size).from_address(int(buffer.handle))
+        return buffer, np.ctypeslib.as_array(memory).view(dtype).reshape(tuple(shape))
 
     def memory(self, shape: Sequence[int], dtype: DTypeLike) -> core.Buffer:
         """See `engines.crossing.Device`. Aligned to 256 bytes at least, as all of CUDA's is."""

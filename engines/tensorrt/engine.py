@@ -193,7 +193,7 @@ class TensorRtEngine:
             return None
         building = lane.create_graph_builder().begin_building()
         try:
-            self._enqueue(building)
+            self._enqueue(building.stream)
         except RuntimeError:
             building.end_building()
             return None
