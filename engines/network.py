@@ -17,6 +17,8 @@ class Generator(nn.Module):
     `forward` takes and gives float `[N, 3, H, W]` in [-1, 1]. Typical statistics, when known, are
     buffers outside `state_dict`; without them every norm that goes by the picture is a plain one.
     The norm "batch" is PyTorch's own: it goes by its running statistics in `eval` mode only.
+    `dropout` is the share of values that are left out in training: inside residual blocks, and in
+    the first three layers of a U-Net's ascent (Isola et al. 2017, section 6.1).
     """
 
     mean: Tensor | None
@@ -25,7 +27,11 @@ class Generator(nn.Module):
     def __init__(self, spec: GeneratorSpec) -> None:
         super().__init__()
         self.spec = spec
+        self.dropout = 0.0
         self._layers = spec.layers
+        inside = "joins" if spec.family == "unet" else "begins"
+        dropping = [layer.key for layer in spec.layers if layer.skip == inside]
+        self._dropping = set(dropping[:3] if spec.family == "unet" else dropping)
         for layer in spec.layers:
             self._place(layer.key, _convolution(layer))
             if layer.affine:
@@ -80,6 +86,8 @@ class Generator(nn.Module):
                 scale, shift = scaled[..., None, None].unbind(1)
                 values = (values * scale + shift).to(values.dtype)
             values = _activate(layer, values)
+            if self.training and self.dropout and layer.key in self._dropping:
+                values = functional.dropout(values, self.dropout)
             if layer.skip == "keeps":
                 kept.append(values)
             elif layer.skip == "adds":

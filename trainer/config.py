@@ -1,0 +1,261 @@
+"""Every decision of a training run, made before its first step."""
+
+import dataclasses
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from engines.errors import UserError
+from engines.spec import GeneratorSpec
+
+Method = Literal["cyclegan", "pix2pix"]
+Adversarial = Literal["lsgan", "vanilla", "hinge", "wgangp"]
+Preprocess = Literal["resize_and_crop", "crop", "scale_width_and_crop", "none"]
+Policy = Literal["linear", "cosine", "step", "plateau", "constant"]
+Initialisation = Literal["normal", "xavier", "kaiming", "orthogonal"]
+DiscriminatorKind = Literal["patch", "pixel"]
+TrainPrecision = Literal["auto", "fp32", "bf16"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainConfig:
+    """A run. Units: pictures seen (one of each domain counts once), pixels, share of the whole run.
+
+    Unpaired, `source` and `target` are folders of pictures, searched in depth. Paired, they are two
+    folders with equal names, or one and the same folder of pictures side by side.
+    """
+
+    name: str
+    method: Method = "cyclegan"
+
+    source: Path
+    target: Path
+    test_source: Path | None = None
+    test_target: Path | None = None
+    swap: bool = False
+    """of pictures side by side, the right one is the source ("BtoA")"""
+    source_list: Path | None = None
+    target_list: Path | None = None
+    list_share: float = 1.0
+    """of the pictures drawn, those that are named in the lists"""
+
+    preprocess: Preprocess = "resize_and_crop"
+    load_size: int = 286
+    crop: int = 256
+    flip: bool = True
+    gray: bool = False
+
+    family: Literal["resnet", "unet"] = "resnet"
+    base_channels: int = 64
+    blocks: int = 9
+    norm: Literal["instance", "batch", "none"] = "instance"
+    upsampling: Literal["transpose3", "transpose4", "resize"] = "transpose3"
+    dropout: bool = False
+    discriminator: DiscriminatorKind = "patch"
+    discriminator_channels: int = 64
+    discriminator_layers: int = 3
+    initialisation: Initialisation = "normal"
+    gain: float = 0.02
+
+    adversarial: Adversarial = "lsgan"
+    cycle: float = 10.0
+    identity: float = 0.5
+    """share of `cycle`"""
+    l1: float = 100.0
+    pool: int = 50
+
+    images: int = 240_000
+    minutes: float | None = None
+    """train for so long in place of so many pictures; the learning rate decays with the time"""
+    batch: int = 1
+    learning_rate: float = 2e-4
+    beta1: float = 0.5
+    beta2: float = 0.999
+    policy: Policy = "linear"
+    decay_from: float = 0.5
+    """share of the run after which "linear" and "cosine" begin to fall"""
+    average: int = 10_000
+    """half-life of the averaged generator's weights, in pictures; 0 keeps none"""
+
+    precision: TrainPrecision = "auto"
+    device: str = "auto"
+    seed: int = 0
+    sample_every: int = 5_000
+    evaluate_every: int = 20_000
+    save_every: int = 5_000
+    keep: int = 5
+
+    def __post_init__(self) -> None:
+        for name, kind in get_type_hints(TrainConfig).items():
+            choices = get_args(kind) if get_origin(kind) is Literal else ()
+            if choices and getattr(self, name) not in choices:
+                raise UserError(
+                    f"{_flag(name)} {getattr(self, name)} is unknown",
+                    f"Known: {', '.join(choices)}",
+                )
+        for name, least in (("load_size", 8), ("crop", 8), ("batch", 1), ("images", 1), ("keep", 1),
+                            ("discriminator_channels", 1), ("discriminator_layers", 1),
+                            ("sample_every", 1), ("evaluate_every", 1), ("save_every", 1),
+                            ("pool", 0), ("average", 0)):  # fmt: skip
+            if getattr(self, name) < least:
+                raise UserError(
+                    f"{_flag(name)} {getattr(self, name)} is too little", f"Give {least} or more"
+                )
+        for name in ("list_share", "decay_from"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise UserError(f"{_flag(name)} {getattr(self, name)} is no share", "Give 0 to 1")
+        for name in ("learning_rate", "gain"):
+            if not 0 < getattr(self, name) < 100:
+                raise UserError(f"{_flag(name)} {getattr(self, name)} is out of reach", "Give less")
+        for name in ("cycle", "identity", "l1"):
+            if not getattr(self, name) >= 0:
+                raise UserError(f"{_flag(name)} is below 0", "Give 0 or more")
+        if self.minutes is not None and not self.minutes > 0:
+            raise UserError(f"--minutes {self.minutes} is no time", "Give more than 0")
+        if self.preprocess != "none" and self.crop > self.load_size:
+            raise UserError(
+                f"--crop {self.crop} is more than --load-size {self.load_size}",
+                "A crop is cut from a picture of the load size",
+            )
+        multiple = self.spec.multiple_of
+        if self.crop % multiple or self.crop < self.spec.minimum_size:
+            raise UserError(
+                f"--crop {self.crop} does not suit the generator",
+                f"Give a multiple of {multiple}, at least {self.spec.minimum_size}",
+            )
+
+    @property
+    def spec(self) -> GeneratorSpec:
+        """The generator, in both directions."""
+        upsampling = "transpose3" if self.family == "unet" else self.upsampling
+        return GeneratorSpec(
+            family=self.family,
+            base_channels=self.base_channels,
+            blocks=self.blocks,
+            norm=self.norm,
+            upsampling=upsampling,
+        )
+
+    @property
+    def paired(self) -> bool:
+        """Whether each picture of the source has its counterpart in the target."""
+        return self.method == "pix2pix"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, without those that are None; `config_from` reads them back."""
+        values = dataclasses.asdict(self)
+        return {
+            name: str(value) if isinstance(value, Path) else value
+            for name, value in values.items()
+            if value is not None
+        }
+
+
+PRESETS: Mapping[str, Mapping[str, Any]] = {
+    # Zhu et al. 2017 (arXiv 1703.10593), section 4 and appendix 7, as the reference project runs it.
+    "cyclegan": {},
+    # The same with 6 blocks, for pictures of 128 pixels.
+    "cyclegan-128": {"blocks": 6, "load_size": 143, "crop": 128},
+    # A tenth of the arithmetic, for video on a CPU: the size of the built-in models.
+    "fast": {
+        "base_channels": 24, "blocks": 6, "upsampling": "transpose4", "discriminator_channels": 32,
+    },
+    # The CycleGAN tutorial of TensorFlow: a U-Net with instance norm, cross entropy, no pool.
+    "tf-tutorial": {
+        "family": "unet", "blocks": 8, "adversarial": "vanilla", "pool": 0, "policy": "constant",
+        "images": 40_000, "average": 0, "dropout": True,
+    },
+    # Isola et al. 2017 (arXiv 1611.07004), sections 3 and 6.1.
+    "pix2pix": {
+        "method": "pix2pix", "family": "unet", "blocks": 8, "norm": "batch", "dropout": True,
+        "adversarial": "vanilla", "pool": 0, "images": 80_000, "average": 0,
+    },
+}  # fmt: skip
+
+
+def config_from(*layers: Mapping[str, Any]) -> TrainConfig:
+    """A run from plain values, later layers winning: a preset, a file, the command line.
+
+    Raises UserError for a name that means nothing, a value of the wrong kind, or one missing.
+    """
+    known = get_type_hints(TrainConfig)
+    values: dict[str, Any] = {}
+    for layer in layers:
+        for name, value in layer.items():
+            if name not in known:
+                close = [each for each in known if each.startswith(name[:4])]
+                hint = f"Did you mean {close[0]}?" if close else "See cgvideo train --help"
+                raise UserError(f"There is no setting {name!r}", hint)
+            values[name] = _converted(name, known[name], value)
+    for name in ("name", "source", "target"):
+        if name not in values:
+            raise UserError(f"{_flag(name)} is missing", "See cgvideo train --help")
+    return TrainConfig(**values)
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """The settings of a TOML file; paths in it are relative to it. Raises UserError."""
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror or error})") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is no TOML ({error})") from error
+    for name in ("source", "target", "test_source", "test_target", "source_list", "target_list"):
+        if isinstance(values.get(name), str):
+            values[name] = str(path.parent / values[name])
+    return values
+
+
+def to_toml(config: TrainConfig) -> str:
+    """The run as TOML; `read_settings` reads it back."""
+    lines = []
+    for name, value in config.to_dict().items():
+        if isinstance(value, str):
+            value = '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+        elif isinstance(value, bool):
+            value = str(value).lower()
+        lines.append(f"{name} = {value}")
+    return "\n".join(lines) + "\n"
+
+
+LONGER = ("images", "minutes")
+"""What may change when a run goes on, upwards."""
+
+ASIDE = ("device", "sample_every", "evaluate_every", "save_every", "keep")
+"""What may change since no pixel depends on it."""
+
+
+def differences(old: TrainConfig, new: TrainConfig) -> list[str]:
+    """The settings by which `new` is another run than `old`, each as `--crop 256 → 128`."""
+    told = []
+    for option in fields(TrainConfig):
+        before, after = getattr(old, option.name), getattr(new, option.name)
+        longer = option.name in LONGER and before and after and after >= before
+        if before != after and option.name not in ASIDE and not longer:
+            told.append(f"{_flag(option.name)} {before} → {after}")
+    return told
+
+
+def resolved(config: TrainConfig) -> TrainConfig:
+    """The run with its paths made absolute, so that it can go on from anywhere."""
+    names = [name for name in config.to_dict() if isinstance(getattr(config, name), Path)]
+    return replace(config, **{name: getattr(config, name).resolve() for name in names})
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def _converted(name: str, kind: Any, value: Any) -> Any:
+    """A plain value as the field wants it; raises UserError for one of the wrong kind."""
+    kinds = [each for each in get_args(kind) if each is not type(None)] or [kind]
+    wanted = str if get_origin(kind) is Literal else kinds[0]
+    if value is None:
+        return None
+    accepted = {float: (int, float), Path: (str, Path)}.get(wanted, (wanted,))
+    if not isinstance(value, accepted) or (isinstance(value, bool) and wanted is not bool):
+        raise UserError(f"{_flag(name)} cannot be {value!r}", "See cgvideo train --help")
+    return wanted(value)

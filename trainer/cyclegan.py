@@ -1,0 +1,180 @@
+"""CycleGAN (Zhu et al. 2017, arXiv 1703.10593): four networks and what one step does to them."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from engines.network import Generator
+from trainer.average import Average
+from trainer.config import TrainConfig
+from trainer.data import random_at
+from trainer.hardware import Hardware
+from trainer.losses import distance, for_discriminator, for_generator, gradient_penalty
+from trainer.networks import Discriminator, begin
+from trainer.pool import Pool
+
+STEP = 3  # stream of random numbers
+
+
+class CycleGan:
+    """G: source to target and F: back, each with the discriminator that judges what it makes.
+
+    Both generators run twice a step on two pictures at once where the norm allows it: what batch norm
+    makes of a picture depends on the others.
+    """
+
+    def __init__(self, config: TrainConfig, hardware: Hardware) -> None:
+        self._config, self._hardware = config, hardware
+        random = torch.Generator().manual_seed(config.seed)
+        self.to_target, self.to_source = Generator(config.spec), Generator(config.spec)
+        self.judge_target, self.judge_source = judge(config), judge(config)
+        for network in self.networks.values():
+            begin(network, config.initialisation, config.gain, random)
+            hardware.place(network)
+            network.train()
+        for generator in (self.to_target, self.to_source):
+            generator.dropout = 0.5 if config.dropout else 0.0
+        self.averages = {
+            "to_target": Average(self.to_target, config.average),
+            "to_source": Average(self.to_source, config.average),
+        }
+        self.pools = {"target": Pool(config.pool), "source": Pool(config.pool)}
+        generators = [*self.to_target.parameters(), *self.to_source.parameters()]
+        judges = [*self.judge_target.parameters(), *self.judge_source.parameters()]
+        self.optimisers = {
+            "generators": adam(generators, config, hardware),
+            "discriminators": adam(judges, config, hardware),
+        }
+
+    @property
+    def networks(self) -> Mapping[str, nn.Module]:
+        """All that learns, by name."""
+        return {
+            "to_target": self.to_target,
+            "to_source": self.to_source,
+            "judge_target": self.judge_target,
+            "judge_source": self.judge_source,
+        }
+
+    def step(self, source: Tensor, target: Tensor, images_seen: int) -> dict[str, Tensor]:
+        """Learn from pictures `[N, 3, H, W]` in [-1, 1]; gives the losses, on the device.
+
+        First the generators, against the discriminators as they are, then the discriminators, on what
+        the generators just made or made before.
+        """
+        random = random_at(self._config.seed, STEP, images_seen)
+        if self._config.dropout:
+            torch.manual_seed(int(random.integers(1 << 62)))
+        if self._hardware.channels_last:
+            source, target = (
+                each.contiguous(memory_format=torch.channels_last) for each in (source, target)
+            )
+        judges = (self.judge_target, self.judge_source)
+        for each in judges:
+            each.requires_grad_(False)
+        fake_target, fake_source, losses = self.generator_losses(source, target)
+        learn(self.optimisers["generators"], sum_of(losses))
+        for each in judges:
+            each.requires_grad_(True)
+        fake_target = self.pools["target"].exchange(fake_target.detach(), random)
+        fake_source = self.pools["source"].exchange(fake_source.detach(), random)
+        share = torch.from_numpy(random.random((len(source), 1, 1, 1), "float32")).to(source.device)
+        verdicts = self.discriminator_losses(source, target, fake_source, fake_target, share)
+        learn(self.optimisers["discriminators"], sum_of(verdicts))
+        for name, average in self.averages.items():
+            average.update(getattr(self, name), images_seen, len(source))
+        return {name: loss.detach() for name, loss in (losses | verdicts).items()}
+
+    def generator_losses(
+        self, source: Tensor, target: Tensor
+    ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+        """Translations both ways, and equations 1 to 3 of the paper with the identity loss (5.2)."""
+        config = self._config
+        weight = config.cycle * config.identity
+        with self._hardware.computing():
+            fake_target, same_target = self._both(self.to_target, source, target, weight > 0)
+            fake_source, same_source = self._both(self.to_source, target, source, weight > 0)
+            cycled_source = self.to_source(fake_target)
+            cycled_target = self.to_target(fake_source)
+            on_target = self.judge_target(fake_target)
+            on_source = self.judge_source(fake_source)
+        losses = {
+            "adversarial_target": for_generator(config.adversarial, on_target),
+            "adversarial_source": for_generator(config.adversarial, on_source),
+            "cycle_source": config.cycle * distance(cycled_source, source),
+            "cycle_target": config.cycle * distance(cycled_target, target),
+        }
+        if same_target is not None and same_source is not None:
+            losses["identity_target"] = weight * distance(same_target, target)
+            losses["identity_source"] = weight * distance(same_source, source)
+        return fake_target, fake_source, losses
+
+    def discriminator_losses(
+        self,
+        source: Tensor,
+        target: Tensor,
+        fake_source: Tensor,
+        fake_target: Tensor,
+        share: Tensor,
+    ) -> dict[str, Tensor]:
+        """What each discriminator pays for its verdict on real pictures and on translations."""
+        kind = self._config.adversarial
+        losses = {}
+        for name, network, real, fake in (
+            ("target", self.judge_target, target, fake_target),
+            ("source", self.judge_source, source, fake_source),
+        ):
+            with self._hardware.computing():
+                of_real, of_fake = network(real), network(fake)
+            losses[f"discriminator_{name}"] = for_discriminator(kind, of_real, of_fake)
+            if kind == "wgangp":
+                losses[f"penalty_{name}"] = gradient_penalty(network, real, fake, share)
+        return losses
+
+    def _both(
+        self, generator: Generator, first: Tensor, second: Tensor, wanted: bool
+    ) -> tuple[Tensor, Tensor | None]:
+        """The generator on two batches; on the first alone where the second is not `wanted`."""
+        if not wanted:
+            return generator(first), None
+        if self._config.norm == "batch" or first.shape != second.shape:
+            return generator(first), generator(second)
+        one, other = generator(torch.cat([first, second])).chunk(2)
+        return one, other
+
+
+def sum_of(losses: Mapping[str, Tensor]) -> Tensor:
+    """All losses as one."""
+    return torch.stack([loss.float() for loss in losses.values()]).sum()
+
+
+def judge(config: TrainConfig, inputs: int = 3) -> Discriminator:
+    """A new discriminator."""
+    return Discriminator(
+        config.discriminator,
+        inputs,
+        config.discriminator_channels,
+        config.discriminator_layers,
+        # A batch norm would tie the pictures of a batch that the penalty looks at one by one.
+        "instance" if config.adversarial == "wgangp" else config.norm,
+    )
+
+
+def adam(
+    parameters: list[nn.Parameter], config: TrainConfig, hardware: Hardware
+) -> torch.optim.Adam:
+    """Adam as both papers set it; one kernel for all weights on a GPU."""
+    return torch.optim.Adam(
+        parameters,
+        lr=config.learning_rate,
+        betas=(config.beta1, config.beta2),
+        fused=hardware.device.type == "cuda" or None,
+    )
+
+
+def learn(optimiser: torch.optim.Optimizer, loss: Tensor) -> None:
+    """One step down the gradient of `loss`."""
+    optimiser.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    optimiser.step()

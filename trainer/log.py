@@ -1,0 +1,57 @@
+"""What a run has measured, for people and programs."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from engines.atomic import replacing
+
+
+class Log:
+    """Losses and measures, a line of JSON each, and for TensorBoard where that is installed."""
+
+    def __init__(self, folder: Path, images_seen: int) -> None:
+        """Lines of pictures that are going to be seen again are dropped."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self._path = folder / "log.jsonl"
+        lines = [line for line in read_log(self._path) if line["images_seen"] <= images_seen]
+        with replacing(self._path) as scratch:
+            scratch.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+        self._board: Any = None
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError:
+            return
+        self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=images_seen + 1)
+
+    def write(self, images_seen: int, values: Mapping[str, float]) -> None:
+        """Add a line."""
+        line = {"images_seen": images_seen, **values}
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+        if self._board is not None:
+            for name, value in values.items():
+                self._board.add_scalar(name, value, images_seen)
+
+    def close(self) -> None:
+        """Write what TensorBoard still has in hand."""
+        if self._board is not None:
+            self._board.close()
+
+
+def read_log(path: Path) -> list[dict[str, float]]:
+    """The lines of a log that are whole; none for a file that is not there."""
+    lines = []
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError:
+        return []
+    for line in text.splitlines():
+        try:
+            values = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(values, dict) and "images_seen" in values:
+            lines.append(values)
+    return lines

@@ -1,0 +1,216 @@
+"""Training: report, keep, stop, work."""
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from engines.errors import UserError
+from trainer.checkpoint import Checkpoints, Trained, TrainState
+from trainer.config import TrainConfig
+from trainer.cyclegan import CycleGan
+from trainer.data import Batches, Data, as_tensor
+from trainer.hardware import Hardware
+from trainer.log import Log
+from trainer.metrics import Evaluator
+from trainer.pix2pix import Pix2Pix
+from trainer.publish import TYPICAL_PICTURES, name_back, publish
+from trainer.samples import sample_sheet
+from trainer.schedule import factor
+
+STATUS_SECONDS = 2.0
+SAMPLES = 6
+TOO_MUCH = 1e6
+"""A loss above this is no loss any more."""
+
+
+class Progress(Protocol):
+    """Told how a run goes, every other second."""
+
+    def __call__(
+        self, state: TrainState, share: float, losses: Mapping[str, float], pairs_a_second: float
+    ) -> None: ...
+
+
+class Method(Trained, Protocol):
+    """What one step of a method does; see `trainer.cyclegan` and `trainer.pix2pix`."""
+
+    def step(self, source: Tensor, target: Tensor, images_seen: int) -> dict[str, Tensor]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """Who watches a run: told how it goes, and of what is written; asked whether to stop."""
+
+    progress: Progress = lambda state, share, losses, pairs_a_second: None
+    measured: Callable[[int, Mapping[str, float]], None] = lambda images_seen, values: None
+    written: Callable[[Path], None] = lambda path: None
+    stop: Callable[[], bool] = lambda: False
+
+
+def train(
+    config: TrainConfig, data: Data, hardware: Hardware, folder: Path, watch: Watch
+) -> TrainState:
+    """Train until the run is over or `watch.stop` says so; goes on from what is in `folder`.
+
+    Raises:
+        UserError: the losses are lost (the last good checkpoint stays), or the disk is full.
+    """
+    trained: Method = Pix2Pix(config, hardware) if config.paired else CycleGan(config, hardware)
+    checkpoints = Checkpoints(folder / "checkpoints", config.keep, trained)
+    state = checkpoints.load_latest() or TrainState()
+    evaluator = Evaluator(config, data, hardware)
+    log = Log(folder, state.images_seen)
+    batches = Batches(config, data, hardware.device).since(state.images_seen)
+    since, told_at, told_images = state.images_seen, time.monotonic(), state.images_seen
+    losses: dict[str, Tensor] = {}
+    try:
+        while True:
+            share = share_done(config, state)
+            over = share >= 1
+            done = over or watch.stop()
+            now = time.monotonic()
+            if losses and (done or now - told_at > STATUS_SECONDS):
+                values = finite(losses, state, checkpoints)
+                pairs_a_second = (state.images_seen - told_images) / max(now - told_at, 1e-9)
+                watch.progress(state, share, values, pairs_a_second)
+                log.write(state.images_seen, {**values, "pairs_a_second": pairs_a_second})
+                told_at, told_images = now, state.images_seen
+            if due(config.sample_every, since, state, over):
+                watch.written(_sample(config, data, trained, hardware, folder, state))
+            better = False
+            if due(config.evaluate_every, since, state, over):
+                better = _evaluate(evaluator, trained, state, log, watch)
+            if (better or due(config.save_every, since, state, done)) and state.images_seen > 0:
+                finite(losses, state, checkpoints)
+                watch.written(checkpoints.save(state, better))
+                _publish(config, data, trained, hardware, folder, state)
+            if done:
+                return state
+
+            began, since = time.monotonic(), state.images_seen
+            rate = factor(config.policy, share, config.decay_from, state.drops)
+            for optimiser in trained.optimisers.values():
+                for group in optimiser.param_groups:
+                    group["lr"] = config.learning_rate * rate
+            source, target = next(batches)
+            losses = trained.step(source, target, state.images_seen)
+            state.images_seen += config.batch
+            state.seconds += time.monotonic() - began
+    finally:
+        batches.close()  # type: ignore[attr-defined]
+        log.close()
+
+
+def share_done(config: TrainConfig, state: TrainState) -> float:
+    """How much of the run is over, 0 to 1."""
+    if config.minutes is not None:
+        return min(1.0, state.seconds / (60 * config.minutes))
+    return min(1.0, state.images_seen / config.images)
+
+
+def due(every: int, since: int, state: TrainState, done: bool) -> bool:
+    """Whether a multiple of `every` was passed by the last step, or the run ends."""
+    return done or state.images_seen // every > since // every
+
+
+def finite(
+    losses: Mapping[str, Tensor], state: TrainState, checkpoints: Checkpoints
+) -> dict[str, float]:
+    """The losses as numbers; raises UserError when they are none any more."""
+    if not losses:
+        return {}
+    numbers = torch.stack([loss.float() for loss in losses.values()]).tolist()
+    values = dict(zip(losses, numbers, strict=True))
+    lost = [name for name, value in values.items() if not abs(value) < TOO_MUCH]
+    if lost:
+        found = checkpoints.found()
+        where = f"; the last good checkpoint is {found[-1].name}" if found else ""
+        what = "not a number" if math.isnan(values[lost[0]]) else f"{values[lost[0]]:.3g}"
+        raise UserError(
+            f"Training diverged: after {state.images_seen} pictures {lost[0]} is {what}{where}",
+            "Start another run from it with a smaller --learning-rate (--start-from)",
+        )
+    return values
+
+
+def _sample(
+    config: TrainConfig,
+    data: Data,
+    trained: Method,
+    hardware: Hardware,
+    folder: Path,
+    state: TrainState,
+) -> Path:
+    """A sheet of test pictures, or of training pictures where there are no others."""
+    path = folder / "samples" / f"{state.images_seen:09}.png"
+    sources, targets = data.test_source or data.source, data.test_target or data.target
+    count = min(SAMPLES, len(sources), len(targets))
+    pairs = []
+    for number in range(count):
+        # Spread over the set: neighbours in a folder are often the same scene.
+        places = [number * len(pictures) // count for pictures in (sources, targets)]
+        source, target = (
+            as_tensor(pictures[place], hardware.device)
+            for pictures, place in zip((sources, targets), places, strict=True)
+        )
+        pairs.append((source, target))
+    with hardware.computing():
+        back = trained.averages.get("to_source")
+        sample_sheet(
+            path, trained.averages["to_target"].network, back.network if back else None, pairs
+        )
+    return path
+
+
+def _evaluate(
+    evaluator: Evaluator, trained: Method, state: TrainState, log: Log, watch: Watch
+) -> bool:
+    """Measure the averaged generators; whether they are better than ever before."""
+    values = evaluator(trained.averages)
+    log.write(state.images_seen, values)
+    watch.measured(state.images_seen, values)
+    score = values.get("score")
+    if score is None:
+        return False
+    if state.best is not None and score <= state.best:
+        state.since_better += 1
+        if state.since_better % 5 == 0:
+            state.drops += 1
+        return False
+    state.best, state.best_at, state.since_better = score, state.images_seen, 0
+    return True
+
+
+def _publish(
+    config: TrainConfig,
+    data: Data,
+    trained: Method,
+    hardware: Hardware,
+    folder: Path,
+    state: TrainState,
+) -> None:
+    """The averaged generators as model files in the run's folder, at any time the newest."""
+    for direction, name, pictures in (
+        ("to_target", config.name, data.source),
+        ("to_source", name_back(config.name), data.target),
+    ):
+        if direction not in trained.averages:
+            continue
+        count = min(TYPICAL_PICTURES, len(pictures))
+        places = [number * len(pictures) // count for number in range(count)]
+        several: Iterator[Tensor] = (
+            as_tensor(pictures[place], hardware.device) for place in places
+        )
+        card = {
+            "recipe": f"{config.method}, {config.adversarial}, {config.crop} pixels",
+            "images_seen": str(state.images_seen),
+            "pictures": f"{len(data.source)} and {len(data.target)}",
+        }
+        network = trained.averages[direction].network
+        publish(folder / "models" / f"{name}.safetensors", name, network, several, card)

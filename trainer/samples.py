@@ -1,0 +1,57 @@
+"""Sheets of the same few test pictures, so that progress can be seen."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from engines.atomic import replacing
+
+GAP = 4  # pixels of white between pictures
+
+
+@torch.no_grad()
+def sample_sheet(
+    path: Path,
+    to_target: nn.Module,
+    to_source: nn.Module | None,
+    pictures: Sequence[tuple[Tensor, Tensor]],
+) -> None:
+    """Write a PNG, a row for each pair of pictures `[1, 3, H, W]` in [-1, 1].
+
+    Unpaired: source, its translation, that translated back; target, likewise. Paired (`to_source` is
+    None): source, its translation, what it should be.
+    """
+    rows = []
+    for source, target in pictures:
+        translated = to_target(source)
+        row = [source, translated, target]
+        if to_source is not None:
+            back = to_source(target)
+            row = [source, translated, to_source(translated), target, back, to_target(back)]
+        rows.append([_pixels(each) for each in row])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as scratch:
+        Image.fromarray(_grid(rows)).save(scratch, "PNG")
+
+
+def _pixels(values: Tensor) -> np.ndarray:
+    bytes_ = (values[0].float() * 127.5 + 127.5).round().clamp(0, 255).byte()
+    return bytes_.permute(1, 2, 0).cpu().numpy()
+
+
+def _grid(rows: list[list[np.ndarray]]) -> np.ndarray:
+    height = sum(max(each.shape[0] for each in row) + GAP for row in rows) - GAP
+    width = max(sum(each.shape[1] + GAP for each in row) - GAP for row in rows)
+    sheet = np.full((height, width, 3), 255, np.uint8)
+    top = 0
+    for row in rows:
+        left = 0
+        for each in row:
+            sheet[top : top + each.shape[0], left : left + each.shape[1]] = each
+            left += each.shape[1] + GAP
+        top += max(each.shape[0] for each in row) + GAP
+    return sheet
