@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from cgvideo.cli import bench, convert, demo, doctor, engines, export, models
+from cgvideo.cli import bench, convert, demo, doctor, engines, export, models, train
 from cgvideo.cli.reports import FAILED, INTERRUPTED, emit
 from engines.errors import UserError
 
@@ -20,6 +20,7 @@ app = typer.Typer(
 app.command("convert")(convert.convert)
 app.command("demo")(demo.demo)
 app.command("export")(export.export)
+app.command("train")(train.train)
 app.command("bench")(bench.bench)
 app.command("doctor")(doctor.doctor)
 app.add_typer(models.app, name="models")
