@@ -16,13 +16,12 @@ from trainer.config import TrainConfig
 from trainer.data import Data, as_tensor
 from trainer.hardware import Hardware
 from trainer.pictures import PictureSet
+from trainer.verdict import way
 
 MOST = 64  # pictures of a domain that are measured
 BATCH = 8
 HIGHEST_PSNR = 60.0
 """dB of pictures that are the same: a number that JSON has."""
-LEAST_SPREAD = 0.1
-"""Between floor and ceiling, else what stands between them is chance."""
 
 
 class Evaluator:
@@ -45,7 +44,7 @@ class Evaluator:
     | `score` | what `best` follows, see below; more is better | |
 
     Paired, there is no way back, and `score` is `psnr_to_truth`. Unpaired it is, as a mean of both
-    directions, `verdict` (how far from floor to ceiling) times the edge agreement (none below 0).
+    directions, the way from floor to ceiling (see `trainer.verdict`) times the edge agreement (none below 0).
     The first alone is won by a soup of the target's colours, the second by changing nothing; as a
     product each of these gets 0. The cycle is no part of it: generators learn to hide a picture in
     one that shows nothing of it (Chu et al. 2017, arXiv 1712.02950).
@@ -86,7 +85,7 @@ class Evaluator:
         there |= _between(floor, ceiling, "target")
         back |= _between(1 - ceiling, 1 - floor, "source")
         scores = [
-            verdict(values, domain) * max(values[f"edges_to_{domain}"], 0.0)
+            way(values, domain) * max(values[f"edges_to_{domain}"], 0.0)
             for values, domain in ((there, "target"), (back, "source"))
         ]
         return there | back | counts | {"score": sum(scores) / 2}
@@ -150,14 +149,6 @@ class Evaluator:
         yield torch.cat(waiting)
 
 
-def verdict(values: Mapping[str, float], domain: str) -> float:
-    """Where the share taken for `domain` stands between its floor (0) and its ceiling (1)."""
-    name = f"taken_for_{domain}"
-    floor, ceiling = values[f"{name}_floor"], values[f"{name}_ceiling"]
-    share = (values[name] - floor) / max(ceiling - floor, LEAST_SPREAD)
-    return min(max(share, 0.0), 1.0)
-
-
 def psnr(one: Tensor, other: Tensor) -> Tensor:
     """dB between pictures `[N, 3, H, W]` in [-1, 1], each for itself `[N]`; at most HIGHEST_PSNR."""
     error = (one - other).square().mean((1, 2, 3))
@@ -175,7 +166,8 @@ def edge_agreement(one: Tensor, other: Tensor) -> Tensor:
     first, second = (_edges(pictures).flatten(1) for pictures in (one, other))
     first, second = (each - each.mean(1, keepdim=True) for each in (first, second))
     norms = first.norm(dim=1) * second.norm(dim=1)
-    return (first * second).sum(1) / norms.clamp(min=1e-6)
+    agreement: Tensor = (first * second).sum(1) / norms.clamp(min=1e-6)
+    return agreement
 
 
 def _edges(pictures: Tensor) -> Tensor:
@@ -184,7 +176,8 @@ def _edges(pictures: Tensor) -> Tensor:
     across = pictures.new_tensor([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]]) / 8
     kernels = torch.stack([across, across.T])[:, None]
     with torch.autocast(pictures.device.type, enabled=False):
-        steepness: Tensor = functional.conv2d(luma, kernels).norm(dim=1, keepdim=True)
+        steps: Tensor = functional.conv2d(luma, kernels)
+    steepness: Tensor = steps.square().sum(1, True).sqrt()
     return steepness
 
 
