@@ -110,7 +110,7 @@ LOSSES = (
     Group("L1", "Distance to the true picture, as trained on", {"l1": "L1"}),
     Group(
         "Discriminators",
-        "How often they err; near 0 they always tell real pictures from translations",
+        "How much they err; near 0 they always tell real pictures from translations",
         {
             "discriminator_target": "of the target",
             "discriminator_source": "of the source",
@@ -130,7 +130,9 @@ def write_report(run_folder: Path) -> Path:
     At any time, also while the run goes on, and of one that has hardly begun. What cannot be read is
     left out. Raises OSError for a folder that cannot be written.
     """
-    lines = sorted(read_log(run_folder / "log.jsonl"), key=lambda line: line["images_seen"])
+    log = read_log(run_folder / "log.jsonl")
+    lines = [line for line in log if isinstance(line["images_seen"], int | float)]
+    lines.sort(key=lambda line: line["images_seen"])
     settings = _settings(run_folder / "config.toml")
     sheets, columns = _sheets(run_folder / "samples")
     known = {key for group in (*MEASURES, *LOSSES) for key in group.keys} | ASIDE
