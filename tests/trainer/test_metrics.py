@@ -139,11 +139,19 @@ def test_measuring_draws_no_random_numbers(pictures, tmp_path):
     assert (np.random.get_state()[1] == numpys).all()
 
 
-@pytest.mark.parametrize("preprocess", ["none", "resize_and_crop"])
-def test_without_test_pictures_training_pictures_of_any_size_are_measured(tmp_path, preprocess):
-    write_domains(tmp_path, sizes=((40, 53), (33, 64), (48, 48)))
+@pytest.mark.parametrize(
+    ("preprocess", "seen"),
+    [("none", {(40, 52), (24, 64), (48, 48)}), ("resize_and_crop", {(32, 32)})],
+)
+def test_without_test_pictures_training_pictures_of_any_size_are_measured(
+    tmp_path, preprocess, seen
+):
+    write_domains(tmp_path, sizes=((40, 53), (24, 64), (48, 48)))
     config = tiny(tmp_path, tested=False, preprocess=preprocess)
-    values = evaluator(config, tmp_path)(averages(nn.Identity(), nn.Identity()))
+    same, sizes = nn.Identity(), set()
+    same.register_forward_hook(lambda network, given, made: sizes.add(tuple(made.shape[2:])))
+    values = evaluator(config, tmp_path)(averages(same, same))
+    assert sizes == seen
     assert values["on_training_pictures"] == 1
     assert values["pictures_measured"] == 20
     assert values["cycle_psnr_target"] == pytest.approx(60)
