@@ -64,7 +64,7 @@ def train(
     trained: Method = Pix2Pix(config, hardware) if config.paired else CycleGan(config, hardware)
     checkpoints = Checkpoints(folder / "checkpoints", config.keep, trained)
     state = checkpoints.load_latest() or TrainState()
-    evaluator = Evaluator(config, data, hardware)
+    evaluator = Evaluator(config, data, hardware, folder)
     log = Log(folder, state.images_seen)
     batches = Batches(config, data, hardware.device).since(state.images_seen)
     since, told_at, told_images = state.images_seen, time.monotonic(), state.images_seen

@@ -6,11 +6,16 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from torch import Tensor, nn
 
 from engines.atomic import replacing
 
 GAP = 4  # pixels of white between pictures
+COLUMNS = "columns"
+"""The text in a sheet's PNG that names its columns, a line each."""
+UNPAIRED = ("source", "translated", "back", "target", "translated", "back")
+PAIRED = ("source", "translated", "what it should be")
 
 
 @torch.no_grad()
@@ -23,7 +28,7 @@ def sample_sheet(
     """Write a PNG, a row for each pair of pictures `[1, 3, H, W]` in [-1, 1].
 
     Unpaired: source, its translation, that translated back; target, likewise. Paired (`to_source` is
-    None): source, its translation, what it should be.
+    None): source, its translation, what it should be. The names of the columns stand in the file.
     """
     rows = []
     for source, target in pictures:
@@ -34,8 +39,10 @@ def sample_sheet(
             row = [source, translated, to_source(translated), target, back, to_target(back)]
         rows.append([_pixels(each) for each in row])
     path.parent.mkdir(parents=True, exist_ok=True)
+    about = PngInfo()
+    about.add_text(COLUMNS, "\n".join(PAIRED if to_source is None else UNPAIRED))
     with replacing(path) as scratch:
-        Image.fromarray(_grid(rows)).save(scratch, "PNG")
+        Image.fromarray(_grid(rows)).save(scratch, "PNG", pnginfo=about)
 
 
 def _pixels(values: Tensor) -> np.ndarray:
@@ -44,14 +51,14 @@ def _pixels(values: Tensor) -> np.ndarray:
 
 
 def _grid(rows: list[list[np.ndarray]]) -> np.ndarray:
+    """All pictures on white, in columns of one width."""
+    column = max(each.shape[1] for row in rows for each in row) + GAP
     height = sum(max(each.shape[0] for each in row) + GAP for row in rows) - GAP
-    width = max(sum(each.shape[1] + GAP for each in row) - GAP for row in rows)
-    sheet = np.full((height, width, 3), 255, np.uint8)
+    sheet = np.full((height, column * len(rows[0]) - GAP, 3), 255, np.uint8)
     top = 0
     for row in rows:
-        left = 0
-        for each in row:
+        for number, each in enumerate(row):
+            left = number * column
             sheet[top : top + each.shape[0], left : left + each.shape[1]] = each
-            left += each.shape[1] + GAP
         top += max(each.shape[0] for each in row) + GAP
     return sheet
