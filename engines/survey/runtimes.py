@@ -64,6 +64,11 @@ class Runtime:
     def works(self) -> bool:
         return self.version is not None and not self.problem
 
+    @property
+    def on_gpu(self) -> bool:
+        """Whether it ran a generator on an NVIDIA GPU."""
+        return self.works and str(self.facts.get("device", "")).startswith("cuda")
+
 
 @dataclass(frozen=True, slots=True)
 class Survey:
@@ -86,7 +91,7 @@ class Survey:
     def on_gpu(self) -> Runtime | None:
         """What ran a generator on the GPU when it was tried, the one that `convert` takes first."""
         for found in (self.tensorrt, self.runtimes["torch"]):
-            if found and found.works and str(found.facts.get("device", "")).startswith("cuda"):
+            if found and found.on_gpu:
                 return found
         return None
 
