@@ -126,7 +126,11 @@ def _check(engine: Callable[[Any], Any]) -> None:
 
 def tiny_model() -> Model:
     """A small generator with random weights."""
-    spec = GeneratorSpec(base_channels=8, blocks=1)
+    return random_model("tiny", GeneratorSpec(base_channels=8, blocks=1))
+
+
+def random_model(name: str, spec: GeneratorSpec) -> Model:
+    """A generator with random weights, the same each time; it knows no typical statistics."""
     random = np.random.default_rng(0)
     weights = {}
     for layer in spec.layers:
@@ -134,7 +138,7 @@ def tiny_model() -> Model:
         weight = random.normal(0, deviation, layer.weight_shape)
         weights[f"{layer.key}.weight"] = weight.astype(np.float32)
         weights[f"{layer.key}.bias"] = np.zeros(layer.outputs, np.float32)
-    return Model("tiny", spec, weights)
+    return Model(name, spec, weights)
 
 
 QUESTIONS: Mapping[str, Callable[..., Facts]] = {
