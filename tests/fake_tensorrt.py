@@ -368,10 +368,10 @@ def fake_gpu(generation, troubles=()):
         import engines.tensorrt.cuda
 
         patch.setattr(engines.tensorrt.cuda, "core", fake_cuda(record))
-        for place in ("engines.tensorrt.backend.driver", "engines.tensorrt.export.driver"):
-            patch.setattr(place, lambda: driver)
-        for place in ("engines.tensorrt.flavour.installed", "engines.backends.installed"):
-            patch.setattr(place, lambda: (Flavour(generation, "0.0"),))
+        for place in ("tensorrt.backend", "tensorrt.export", "backends", "survey.probes"):
+            patch.setattr(f"engines.{place}.driver", lambda: driver)
+        for place in ("tensorrt.flavour", "backends", "survey.probes"):
+            patch.setattr(f"engines.{place}.installed", lambda: (Flavour(generation, "0.0"),))
         patch.setitem(
             __import__("sys").modules, generation, fake_tensorrt(generation, record, troubles)
         )

@@ -63,12 +63,12 @@ def convert(
     overwrite: bool = typer.Option(
         False, "--overwrite", help="Replace an existing output. Default: refuse."
     ),
-    backend: str = typer.Option("auto", help="Runtime: auto, openvino or torch."),
+    backend: str = typer.Option("auto", help="Runtime: auto, openvino, torch or tensorrt."),
     device: str = typer.Option("auto", help="Device of the runtime: auto, cpu, gpu or cuda."),
     precision: str = typer.Option(
         "auto",
         help="auto, fp32, bf16, fp16, or int8 (a third faster on CPUs, about 50 dB from fp32)."
-        " Default: bf16 where the CPU has it, else fp32.",
+        " Default: bf16 where the CPU has it, fp16 on NVIDIA GPUs, else fp32.",
     ),
     threads: int | None = typer.Option(None, help="CPU threads of the engine. Default: all cores."),
     dry_run: bool = typer.Option(

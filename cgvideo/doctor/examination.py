@@ -17,7 +17,7 @@ from engines.survey.probing import PATIENCE_SECONDS, Answer, ask
 from engines.survey.runtimes import PROBES, Survey, survey
 
 COMPILING_SECONDS = 300.0
-"""Patience with PyTorch on a GPU: the first time, it compiles the network."""
+"""Patience with a GPU: PyTorch compiles the network the first time, TensorRT builds it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +67,7 @@ def examine() -> Examination:
             }
             asked |= {name: pool.submit(try_decoder, name) for name in DECODERS}
             hardware = {name: trial.result() for name, trial in asked.items()}
-    on_gpu = str(found.runtimes["torch"].facts.get("device", "")).startswith("cuda")
-    patience = COMPILING_SECONDS if on_gpu else PATIENCE_SECONDS
+    patience = COMPILING_SECONDS if found.on_gpu else PATIENCE_SECONDS
     return Examination(
         processor(),
         memory(),

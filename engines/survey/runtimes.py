@@ -10,17 +10,26 @@ from typing import Any
 
 from engines.survey.driver import Driver, Gpu
 from engines.survey.probing import ask
+from engines.tensorrt.flavour import Flavour, Package, installed
 
 PROBES = "engines.survey.probes"
+
+TENSORRT: tuple[Package, ...] = ("tensorrt_rtx", "tensorrt")
+"""Its flavours, in the order in which a backend would take them."""
+BINDINGS = "cuda.core"
+"""NVIDIA's Python bindings, by which the tensorrt backend reaches a GPU."""
+
+BUILDING_SECONDS = 180.0
+"""Patience with TensorRT on a GPU, where it times its kernels."""
 
 # Packages to import, and the distributions that may have brought them.
 _DISTRIBUTIONS = {
     "openvino": ("openvino",),
     "torch": ("torch",),
     "onnxruntime": ("onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino"),
-    "tensorrt": ("tensorrt", "tensorrt-cu13", "tensorrt-cu12"),
-    "tensorrt_rtx": ("tensorrt-rtx", "tensorrt-rtx-cu13", "tensorrt-rtx-cu12"),
+    BINDINGS: ("cuda-core",),
 }
+RUNTIMES = (*_DISTRIBUTIONS, *TENSORRT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +64,11 @@ class Runtime:
     def works(self) -> bool:
         return self.version is not None and not self.problem
 
+    @property
+    def on_gpu(self) -> bool:
+        """Whether it ran a generator on an NVIDIA GPU."""
+        return self.works and str(self.facts.get("device", "")).startswith("cuda")
+
 
 @dataclass(frozen=True, slots=True)
 class Survey:
@@ -63,12 +77,30 @@ class Survey:
     nvidia: Nvidia
     runtimes: Mapping[str, Runtime]
 
+    @property
+    def tensorrt(self) -> Runtime | None:
+        """The TensorRT that a backend takes for the first GPU; None where none is there that suits."""
+        for gpu in self.nvidia.gpus[:1]:
+            for package in TENSORRT:
+                found = self.runtimes[package]
+                if found.version is not None and Flavour(package, "").suits(gpu.capability):
+                    return found
+        return None
+
+    @property
+    def on_gpu(self) -> Runtime | None:
+        """What ran a generator on the GPU when it was tried, the one that `convert` takes first."""
+        for found in (self.tensorrt, self.runtimes["torch"]):
+            if found and found.on_gpu:
+                return found
+        return None
+
 
 def survey() -> Survey:
     """Ask for everything at once; takes as long as the slowest runtime takes to import."""
     with ThreadPoolExecutor() as pool:
         asked = pool.submit(nvidia)
-        runtimes = dict(zip(_DISTRIBUTIONS, pool.map(runtime, _DISTRIBUTIONS), strict=True))
+        runtimes = dict(zip(RUNTIMES, pool.map(runtime, RUNTIMES), strict=True))
         return Survey(asked.result(), runtimes)
 
 
@@ -100,18 +132,24 @@ def nvidia_card(root: Path = Path("/")) -> bool:
 
 def runtime(name: str) -> Runtime:
     """Whether a runtime is installed, which version, and whether it works, by its child."""
-    try:
-        if find_spec(name) is None:
-            return Runtime(name)
-    except (ImportError, ValueError):
-        return Runtime(name)
     version = _version(name)
-    questions = ("tensorrt", name) if name.startswith("tensorrt") else (name,)
-    answer = ask(PROBES, *questions)
+    if version is None:
+        return Runtime(name)
+    if name in TENSORRT:
+        answer = ask(PROBES, "tensorrt", name, seconds=BUILDING_SECONDS)
+    else:
+        answer = ask(PROBES, "bindings" if name == BINDINGS else name)
     return Runtime(name, version, answer.facts, answer.problem)
 
 
-def _version(name: str) -> str:
+def _version(name: str) -> str | None:
+    if name in TENSORRT:
+        return next((each.version for each in installed() if each.package == name), None)
+    try:
+        if find_spec(name) is None:
+            return None
+    except (ImportError, ValueError):
+        return None
     for distribution in _DISTRIBUTIONS[name]:
         try:
             return metadata.version(distribution)

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 from commandline import Cli, assert_one_line
+from fake_tensorrt import fake_gpu
 
 from cgvideo import demo
 from cgvideo.bench import Report, Row, bench, contenders
@@ -19,6 +20,7 @@ from cgvideo.cli.bench import clip_size, show
 from cgvideo.codec.render import write_clip
 from engines.errors import UserError
 from engines.model_file import write_model
+from engines.survey.driver import Gpu
 from engines.survey.probes import tiny_model
 from engines.survey.runtimes import Nvidia, Runtime, Survey
 
@@ -84,6 +86,8 @@ def test_what_is_missing_or_broken_is_said_and_does_not_end_the_run(
         assert reasons["openvino fp32"] == "out of memory"
     assert report.engines[0].median
     assert any("pip install 'cgvideo[torch]'" in note for note in report.notes)
+    assert any("tensorrt is left out: there is no NVIDIA GPU" in note for note in report.notes)
+    assert not any("tensorrt" in row.name for row in report.engines)
     show(report)
     printed = capsys.readouterr().out
     assert "onnxruntime fp32 does not run: crashes (SIGSEGV)" in printed
@@ -164,6 +168,64 @@ def test_a_runtime_that_crashed_in_its_child_is_not_tried_here(
     monkeypatch.setattr("cgvideo.bench.measure.survey", lambda: Survey(Nvidia(), runtimes))
     with pytest.raises(UserError, match=f"{broken} is present but broken: crashes"):
         bench(tiny_model(), (64, 64), backend, seconds=0.2)
+
+
+GPU = Nvidia(True, True, "580.1", "13.0", (Gpu("NVIDIA Fake", (8, 9), 8 << 30),))
+RAN = {"tried": "generator", "device": "cuda:0", "precision": "fp16"}
+
+
+def _with_gpu(**runtimes: Runtime) -> Survey:
+    there = {"openvino": Runtime("openvino", "1", {"devices": ["CPU"]}), **runtimes}
+    return Survey(GPU, {name: there.get(name, Runtime(name)) for name in RUNTIMES})
+
+
+@pytest.mark.parametrize("backend", ["all", "tensorrt"])
+def test_tensorrt_runs_with_its_crossings_as_stages(
+    monkeypatch: pytest.MonkeyPatch, backend: str
+) -> None:
+    """All of it on a GPU that is a fake: cuda.core and TensorRT record, and compute on the CPU."""
+    survey = _with_gpu(tensorrt_rtx=Runtime("tensorrt_rtx", "0.0", RAN))
+    monkeypatch.setattr("cgvideo.bench.measure.survey", lambda: survey)
+    with fake_gpu("tensorrt_rtx"):
+        report = bench(tiny_model(), (64, 64), backend, seconds=0.2)
+    rows = {row.name: row for row in report.engines}
+    ours = [name for name in rows if name.startswith("tensorrt")]
+    assert ours == ["tensorrt fp16 on NVIDIA Fake", "tensorrt fp32 on NVIDIA Fake"]
+    assert report.engines[0].name == ours[0]  # it is what convert uses
+    assert report.engine.startswith("TensorRT for RTX")
+    assert all(rows[name].median for name in ours)
+    stages = {stage.name: stage.median for stage in report.stages}
+    assert stages["to device"] == stages["back"] == pytest.approx(0.0005)
+    assert {f"convert, {name}" for name in ours} == {row.name for row in report.ways}
+    assert ("openvino fp32" in rows) is (backend == "all")
+    if backend == "all":
+        assert all((rows[name].psnr or 0) > 40 for name in ours)
+
+
+def test_tensorrt_that_failed_in_its_child_is_not_tried_here(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[str] = []
+    real = contenders.open_engine
+
+    def note(model: Any, request: Any) -> Any:
+        asked.append(request.backend)
+        if request.precision == "int8":
+            raise UserError("it would take long", "")
+        return real(model, request)
+
+    monkeypatch.setattr(contenders, "open_engine", note)
+    survey = _with_gpu(tensorrt_rtx=Runtime("tensorrt_rtx", "0.0", {}, "crashes (SIGSEGV)"))
+    frame = np.zeros((1, 64, 64, 3), np.uint8)
+    with ExitStack() as opened:
+        field = contenders.make_ready(tiny_model(), frame, "all", survey, opened, lambda text: None)
+    assert set(asked) == {"openvino"}  # "auto" would try it
+    assert any("tensorrt on the GPU is left out (crashes" in note for note in field.notes)
+    with (
+        pytest.raises(UserError, match="tensorrt is present but broken: crashes"),
+        ExitStack() as no,
+    ):
+        contenders.make_ready(tiny_model(), frame, "tensorrt", survey, no, lambda text: None)
 
 
 @pytest.mark.parametrize("device", ["GPU", "GPU.0"])

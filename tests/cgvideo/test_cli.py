@@ -1,11 +1,13 @@
 """The command line as a user types it: every command in a process of its own."""
 
+import inspect
 import json
 import re
 import subprocess
 import sys
 import time
 import wave
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,9 @@ from clips import read_numbers
 from commandline import SMALL, Cli, assert_one_line
 from PIL import Image
 
+from cgvideo.cli.bench import bench
+from cgvideo.cli.convert import convert
+from engines.engine import BACKENDS
 from engines.library import find_model
 
 
@@ -36,6 +41,13 @@ def test_every_option_has_help_and_a_default(cli: Cli) -> None:
         assert "efault:" in block, block
         if "--output" in block:
             assert "else .mkv" in " ".join(block.split())
+
+
+@pytest.mark.parametrize("command", [bench, convert])
+def test_help_names_every_backend(command: Callable[..., None]) -> None:
+    option = inspect.signature(command).parameters["backend"].default
+    for backend in BACKENDS[1:]:
+        assert backend in option.help
 
 
 def test_a_clip_is_written_beside_its_source_under_the_models_name(cli: Cli, clip: Path) -> None:
