@@ -1,5 +1,6 @@
 """The command line. Heavy imports stay inside commands, so that --help answers at once."""
 
+import signal
 import sys
 
 import typer
@@ -40,7 +41,11 @@ def version(
 
 
 def main() -> None:
-    """Run a command; say what the user can mend in one line, with exit code 1."""
+    """Run a command; say what the user can mend in one line, with exit code 1.
+
+    SIGTERM ends it as Ctrl-C does, so that what is unfinished is cleared away.
+    """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     arguments = sys.argv[1:]
     debug = "--debug" in arguments
     if arguments[:1] in (["models"], ["engines"]):  # whose many commands take it all the same

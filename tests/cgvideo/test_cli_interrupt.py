@@ -1,6 +1,9 @@
 """Ctrl-C at any moment, as it reaches a process."""
 
+import json
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -134,3 +137,22 @@ def test_ctrl_c_once_stops_a_list_in_a_clip(tmp_path: Path, environment: dict[st
         assert wait_for("left")["inputs"] == 2
         assert process.wait(60) == 130
     assert not (tmp_path / "b.summer2winter.mp4").exists()
+
+
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
+def test_an_export_that_is_ended_leaves_nothing(
+    tmp_path: Path, environment: dict[str, str], sign: signal.Signals
+) -> None:
+    command = [sys.executable, "-m", "cgvideo", "export", "summer2winter", "-t", "onnx", "--json"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, env=environment, cwd=tmp_path
+    ) as process:
+        assert process.stdout is not None
+        next(line for line in process.stdout if json.loads(line)["step"] == "writing it")
+        while not (scratch := list(tmp_path.glob(".*/*.onnx"))):  # its folder is the next it makes
+            assert process.poll() is None
+            time.sleep(0.001)
+        process.send_signal(sign)
+        assert process.wait(20) == 130
+    assert scratch
+    assert not list(tmp_path.iterdir())
