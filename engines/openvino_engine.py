@@ -31,7 +31,7 @@ from engines.openvino_runtime import (
 from engines.spec import Form
 from engines.store import Built, EngineStore
 from engines.survey.machine import processor
-from engines.verify import Parity, Run, check_parity, held_frames
+from engines.verify import Parity, Run, check_parity, held_frames, pictures_digest
 
 VERIFY_SECONDS = 5.0
 """An engine of its own for every clip must not take long to verify: so many, or one frame."""
@@ -296,6 +296,7 @@ def _key(model: Model, request: EngineRequest) -> dict[str, str]:
         "pixels": request.pixels,
         "size": "x".join(map(str, request.size)) if request.size else "any",
         "graph": str(GRAPH_VERSION),
+        "pictures": pictures_digest(),  # they tell the parity, and the ranges of 8 bits
         "model": model.sha256,
     }
 

@@ -6,13 +6,17 @@ import shutil
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from fake_tensorrt import fake_gpu
+from PIL import Image
 
 from engines import store as store_module
+from engines import verify
 from engines.backends import open_engine
 from engines.engine import EngineRequest
 from engines.errors import UserError
@@ -323,3 +327,32 @@ def test_pytorch_in_less_than_fp32_is_verified_once(
     monkeypatch.setitem(LEAST_PSNR, "bf16", 98.0)
     with pytest.raises(UserError, match="the picture suffers"):
         open_engine(small_model, request, store)
+
+
+@pytest.mark.parametrize("backend", ["openvino", "torch", "tensorrt"])
+def test_a_parity_counts_for_the_pictures_that_it_was_measured_on(
+    store: EngineStore, small_model, monkeypatch, tmp_path: Path, backend
+) -> None:
+    if backend == "torch":
+        pytest.importorskip("engines.torch_engine", exc_type=ImportError)
+    precision = {"torch": "bf16", "tensorrt": "fp16"}.get(backend, "fp32")
+    request = EngineRequest(backend, precision=precision, streams=1, size=(64, 96))
+    told: list[object] = []
+    store = EngineStore(tmp_path, on_build=told.append)
+
+    def builds() -> int:
+        told.clear()
+        verify.pictures_digest.cache_clear()
+        with open_engine(small_model, request, store):
+            return len(told)
+
+    others = tmp_path / "pictures"
+    shutil.copytree(verify._FOLDER, others)
+    with fake_gpu("tensorrt") if backend == "tensorrt" else nullcontext():
+        assert [builds(), builds()] == [1, 0]
+        monkeypatch.setattr(verify, "_FOLDER", others)
+        assert builds() == 0  # wherever they lie
+        first = min(others.iterdir())
+        Image.open(first).transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(first)
+        assert builds() == 1
+    verify.pictures_digest.cache_clear()
