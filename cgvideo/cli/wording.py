@@ -54,6 +54,11 @@ def building_line(key: Mapping[str, str], model: Model) -> str:
     )
 
 
+def waiting_line(model: Model) -> str:
+    """What keeps it waiting: another process builds the same, and it will take what that keeps."""
+    return f"waiting for another cgvideo that makes {model.name} ready in the same way …"
+
+
 def explanation(plan: Plan, engine: Engine, model: Model, cost: Estimate) -> list[str]:
     """The plan in words: what comes in, what is done with it, what comes out, what it costs."""
     clip, encoding = plan.clip, plan.encoding

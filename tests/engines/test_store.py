@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from contextlib import nullcontext
 from dataclasses import replace
@@ -241,6 +242,30 @@ def test_two_processes_build_once(tmp_path: Path) -> None:
     (tmp_path / "go").touch()
     assert [process.wait(60) for process in processes] == [0, 0]
     assert (tmp_path / "builds").read_text() == "x"
+
+
+def test_who_waits_for_anothers_build_is_told_and_gets_it(tmp_path: Path) -> None:
+    told: list[object] = []
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slow() -> Built:
+        begun.set()
+        assert go_on.wait(20)
+        return Built(b"built")
+
+    def wait(key: object) -> None:
+        told.append(key)
+        go_on.set()
+
+    first = threading.Thread(target=EngineStore(tmp_path).get, args=(KEY, slow))
+    first.start()
+    assert begun.wait(20)
+    kept = EngineStore(tmp_path, on_wait=wait).get(KEY, Builder())
+    first.join()
+    assert (kept.content, kept.built_now) == (b"built", False)
+    assert told == [KEY]
+    EngineStore(tmp_path, on_wait=wait).get(KEY | {"size": "any"}, Builder())
+    assert told == [KEY]
 
 
 def test_a_stored_engine_gives_the_same_bytes(store: EngineStore, small_model) -> None:
