@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines.engine import EngineRequest, check_call
-from engines.errors import UserError
+from engines.errors import UserError, last_line
 from engines.graph import GRAPH_VERSION, build_graph
 from engines.graph.int8 import measure_ranges, quantised
 from engines.model_file import Model
@@ -49,6 +49,23 @@ def open_openvino(
             suffers from it.
     """
     decided = _decided(request)
+    try:
+        return _opened(model, request, decided, why, store)
+    except (RuntimeError, UserError) as error:
+        if request.precision != "auto" or decided.precision == "fp32":
+            raise
+        # OpenVINO goes by the processor; what oneDNN may use of it can be less (ONEDNN_MAX_CPU_ISA).
+        why = f"{why}; {decided.precision} fails here ({last_line(error).split('. ')[0]})"
+        return open_openvino(model, replace(request, precision="fp32"), why, store)
+
+
+def _opened(
+    model: Model,
+    request: EngineRequest,
+    decided: EngineRequest,
+    why: str,
+    store: EngineStore | None,
+) -> "OpenVinoEngine":
     device = decided.device
     if request.streams is None:
         decided, why = _with_streams(model, decided, why, store)

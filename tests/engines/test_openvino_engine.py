@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from engines import openvino_engine
 from engines.backends import open_engine
 from engines.engine import EngineRequest
 from engines.errors import UserError
@@ -65,6 +66,31 @@ def test_a_precision_that_the_cpu_lacks_is_said(small_model, precision):
     else:
         with pytest.raises(UserError, match=f"does not compute in {precision}"):
             open_engine(small_model, request)
+
+
+@pytest.mark.parametrize("kept", [True, False])
+@pytest.mark.parametrize(
+    "refusal", [RuntimeError("places\nno primitive"), UserError("no primitive")]
+)
+def test_bf16_that_does_not_compile_gives_way_to_fp32(
+    small_model, tmp_path, monkeypatch, kept, refusal
+):
+    """As where ONEDNN_MAX_CPU_ISA forbids what the processor has, and OpenVINO says bf16 all the same."""
+    compiled = openvino_engine._compile
+
+    def refuse(model, request):
+        if request.precision == "bf16":
+            raise refusal
+        return compiled(model, request)
+
+    monkeypatch.setattr(openvino_engine, "_compile", refuse)
+    monkeypatch.setattr(openvino_engine, "best_precision", lambda device, pixels: "bf16")
+    store = EngineStore(tmp_path) if kept else None
+    with open_engine(small_model, EngineRequest("openvino", size=(64, 64)), store) as engine:
+        assert engine.identity["precision"] == "fp32"
+        assert "bf16 fails here (no primitive)" in engine.why
+    with pytest.raises(UserError, match="no primitive"):
+        open_engine(small_model, EngineRequest("openvino", precision="bf16", streams=1), store)
 
 
 def _capabilities(model):
