@@ -27,6 +27,7 @@ from engines.openvino_runtime import (
     machine,
     precision_of,
     shared,
+    usual_threads,
 )
 from engines.spec import Form
 from engines.store import Built, EngineStore
@@ -248,14 +249,17 @@ def measure_streams(
 
 
 def _decided(request: EngineRequest) -> EngineRequest:
-    """The request with its device and precision named."""
+    """The request with its device and precision named, and threads where OpenVINO takes too many."""
     device = find_device(request.device)
+    threads, most = request.threads, processor().threads
+    if device == "CPU" and threads is None and most < usual_threads():
+        threads = most  # more than a cgroup's quota would wait for one another
     precision = request.precision
     if precision == "auto":
         precision = best_precision(device, request.pixels)
     if precision == "int8" and "INT8" not in capabilities(device):
         raise UserError(f"This {device} does not compute in int8", "Use --precision auto")
-    return replace(request, device=device, precision=precision)
+    return replace(request, device=device, precision=precision, threads=threads)
 
 
 def _with_streams(

@@ -12,6 +12,7 @@ from engines.engine import EngineRequest
 from engines.errors import UserError
 from engines.library import find_model
 from engines.openvino_engine import StreamTimings, measure_streams
+from engines.openvino_runtime import usual_threads
 from engines.store import EngineStore
 from engines.survey.machine import processor
 
@@ -116,6 +117,15 @@ def test_more_streams_must_earn_it():
 def test_threads_are_respected(small_model):
     with open_engine(small_model, EngineRequest("openvino", threads=1, streams=1)) as engine:
         assert engine.identity["threads"] == "1"
+
+
+def test_no_more_threads_than_the_quota_feeds(small_model, monkeypatch):
+    """By itself OpenVINO goes by the cores that it may run on."""
+    for quota, expected in ((0.5, "1"), (None, str(usual_threads()))):
+        limited = replace(processor(), quota=quota)
+        monkeypatch.setattr(openvino_engine, "processor", lambda limited=limited: limited)
+        with open_engine(small_model, EngineRequest("openvino", streams=1)) as engine:
+            assert engine.identity["threads"] == expected
 
 
 @pytest.mark.parametrize("device", ["npu7", ""])
