@@ -6,7 +6,7 @@ import sys
 import typer
 
 from cgvideo.cli import bench, convert, demo, doctor, engines, export, models
-from cgvideo.cli.reports import FAILED, INTERRUPTED, emit
+from cgvideo.cli.reports import FAILED, INTERRUPTED, emit, plain
 from engines.errors import UserError
 
 app = typer.Typer(
@@ -71,4 +71,4 @@ def _say(error: UserError) -> None:
     if "--json" in sys.argv:
         emit("error", problem=error.problem, mend=error.mend)
     else:
-        typer.echo(f"cgvideo: {error}", err=True)
+        typer.echo(plain(f"cgvideo: {error}"), err=True)
