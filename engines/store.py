@@ -128,19 +128,26 @@ class EngineStore:
         """Remove all that is stored; how many entries went, and the bytes that were freed.
 
         Raises:
-            UserError: something of it may not be removed.
+            UserError: something of it may not be removed; all else is.
         """
         removed = freed = 0
+        failure: OSError | None = None
         for folder in self._folders():
             size = _bytes_in(folder)
             try:
                 shutil.rmtree(folder)
+            except FileNotFoundError:  # another process removes it
+                continue
             except OSError as error:
-                raise UserError(
-                    f"{folder} cannot be removed ({error.strerror or error})",
-                    "Remove it by hand, or choose another folder with CGVIDEO_CACHE",
-                ) from error
-            removed, freed = removed + 1, freed + size
+                failure = error
+            removed += not folder.exists()
+            freed += size - _bytes_in(folder)
+        if failure:
+            raise UserError(
+                f"{failure.filename or self.folder} cannot be removed"
+                f" ({failure.strerror or failure}); others removed: {removed}, {freed / 1e6:.1f} MB freed",
+                "Remove it by hand, or choose another folder with CGVIDEO_CACHE",
+            ) from failure
         for lock in self.folder.glob("*.lock"):
             if _OURS.fullmatch(lock.stem):
                 with suppress(OSError):  # Windows keeps one that is held

@@ -194,15 +194,35 @@ def test_what_is_not_ours_is_left_alone(store: EngineStore, monkeypatch) -> None
     assert (store.folder / "graph" / "nodes.py").exists()
 
 
-def test_what_cannot_be_removed_is_said(store: EngineStore, monkeypatch) -> None:
+def test_what_cannot_be_removed_is_said_and_all_else_goes(store: EngineStore, monkeypatch) -> None:
+    real = shutil.rmtree
     store.get(KEY, Builder())
+    stuck = _only_entry(store)
+    for number in range(3):
+        store.get(KEY | {"number": str(number)}, Builder())
 
-    def refuse(*arguments, **wanted):
-        raise PermissionError(13, "Permission denied")
+    def refuse(folder):
+        if folder == stuck:
+            raise PermissionError(13, "Permission denied", str(folder))
+        real(folder)
 
     monkeypatch.setattr(shutil, "rmtree", refuse)
-    with pytest.raises(UserError, match="Permission denied"):
+    with pytest.raises(UserError, match=r"Permission denied.*; others removed: 3,") as refused:
         store.clear()
+    assert str(stuck) in refused.value.problem
+    assert _only_entry(store) == stuck
+
+
+def test_what_another_process_removes_is_not_counted(store: EngineStore, monkeypatch) -> None:
+    real = shutil.rmtree
+    store.get(KEY, Builder())
+
+    def too_late(folder):
+        real(folder)
+        raise FileNotFoundError(2, "No such file or directory", str(folder))
+
+    monkeypatch.setattr(shutil, "rmtree", too_late)
+    assert store.clear() == (0, 0)
 
 
 def test_what_a_killed_build_left_goes_with_the_next(store: EngineStore) -> None:
