@@ -68,12 +68,13 @@ def examine() -> Examination:
             asked |= {name: pool.submit(try_decoder, name) for name in DECODERS}
             hardware = {name: trial.result() for name, trial in asked.items()}
     on_gpu = str(found.runtimes["torch"].facts.get("device", "")).startswith("cuda")
+    device = "cpu" if found.nvidia.problem else "auto"  # which would wait for the driver again
     patience = COMPILING_SECONDS if on_gpu else PATIENCE_SECONDS
     return Examination(
         processor(),
         memory(),
         found,
-        ask(PROBES, "speed", seconds=patience),  # by itself, since it is timed
+        ask(PROBES, "speed", device, seconds=patience),  # by itself, since it is timed
         tried,
         hardware,
         tuple(name for name, encoder in ENCODERS.items() if has_codec(encoder, "w")),

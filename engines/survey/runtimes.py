@@ -65,11 +65,19 @@ class Survey:
 
 
 def survey() -> Survey:
-    """Ask for everything at once; takes as long as the slowest runtime takes to import."""
+    """Ask for everything at once; takes as long as the slowest runtime takes to import.
+
+    Those that begin with the driver are asked after it, and where it fails not about GPUs: each would
+    hang as it does.
+    """
     with ThreadPoolExecutor() as pool:
         asked = pool.submit(nvidia)
-        runtimes = dict(zip(_DISTRIBUTIONS, pool.map(runtime, _DISTRIBUTIONS), strict=True))
-        return Survey(asked.result(), runtimes)
+        runtimes = {name: pool.submit(runtime, name) for name in ("openvino", "onnxruntime")}
+        driver_works = not asked.result().problem
+        for name in _DISTRIBUTIONS.keys() - runtimes.keys():
+            runtimes[name] = pool.submit(runtime, name, driver_works)
+        found = {name: runtimes[name].result() for name in _DISTRIBUTIONS}
+        return Survey(asked.result(), found)
 
 
 def nvidia() -> Nvidia:
@@ -98,15 +106,24 @@ def nvidia_card(root: Path = Path("/")) -> bool:
     return False
 
 
-def runtime(name: str) -> Runtime:
-    """Whether a runtime is installed, which version, and whether it works, by its child."""
+def runtime(name: str, driver_works: bool = True) -> Runtime:
+    """Whether a runtime is installed, which version, and whether it works, by its child.
+
+    Without a driver that works TensorRT is not tried, and PyTorch on the CPU alone.
+    """
     try:
         if find_spec(name) is None:
             return Runtime(name)
     except (ImportError, ValueError):
         return Runtime(name)
     version = _version(name)
-    questions = ("tensorrt", name) if name.startswith("tensorrt") else (name,)
+    questions: tuple[str, ...] = (name,)
+    if name.startswith("tensorrt"):
+        if not driver_works:
+            return Runtime(name, version)
+        questions = ("tensorrt", name)
+    elif name == "torch" and not driver_works:
+        questions = ("torch", "cpu")
     answer = ask(PROBES, *questions)
     return Runtime(name, version, answer.facts, answer.problem)
 

@@ -255,7 +255,7 @@ def test_a_network_that_is_compiled_first_gets_the_time_for_it(
 ) -> None:
     waits: list[float] = []
 
-    def note(module: str, question: str, seconds: float) -> Answer:
+    def note(module: str, *words: str, seconds: float) -> Answer:
         waits.append(seconds)
         return SPEED
 
@@ -267,19 +267,42 @@ def test_a_network_that_is_compiled_first_gets_the_time_for_it(
     assert (waits[0] >= 180) is (device == "cuda")
 
 
-def test_a_broken_driver_is_not_asked_for_its_encoders(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_broken_driver_is_not_asked_for_its_encoders_nor_its_speed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     tried: list[str] = []
+    timed: list[tuple[str, ...]] = []
 
     def note(codec: str) -> Trial:
         tried.append(codec)
         return Trial()
 
+    def time(module: str, *words: str, seconds: float) -> Answer:
+        timed.append(words)
+        return SPEED
+
     nvidia = Nvidia(True, True, problem="hangs")
     monkeypatch.setattr(examination, "survey", lambda: _survey(nvidia))
     monkeypatch.setattr(examination, "try_encoder", note)
-    monkeypatch.setattr(examination, "ask", lambda module, question, seconds: SPEED)
+    monkeypatch.setattr(examination, "ask", time)
     assert examine().hardware == {}
     assert tried == ["h264"]
+    assert timed == [("speed", "cpu")]
+
+
+def test_a_driver_that_hangs_is_waited_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever begins with the driver would hang as it does."""
+    asked: list[tuple[str, ...]] = []
+
+    def note(module: str, *words: str, seconds: float = 0) -> Answer:
+        asked.append(words)
+        return Answer(problem="hangs") if words == ("nvidia",) else Answer()
+
+    monkeypatch.setattr(runtimes, "ask", note)
+    monkeypatch.setattr(runtimes, "find_spec", lambda name: True)
+    found = runtimes.survey()
+    assert sorted(asked) == [("nvidia",), ("onnxruntime",), ("openvino",), ("torch", "cpu")]
+    assert found.runtimes["tensorrt"].version is not None
 
 
 def test_a_gpu_in_use_is_well_and_named() -> None:
