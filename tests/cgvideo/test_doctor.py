@@ -2,6 +2,7 @@
 
 import json
 import sys
+import tempfile
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from commandline import Cli
 
 from cgvideo.cli import main
 from cgvideo.cli.doctor import described, doctor
-from cgvideo.codec.hardware import Trial
+from cgvideo.codec.hardware import MISSING, Trial
 from cgvideo.doctor import Diagnosis, Examination, Finding, diagnose, examination, examine
 from cgvideo.doctor.examination import Folder, look_at
 from engines.survey import runtimes
@@ -351,6 +352,16 @@ def test_what_is_wrong_is_marked_with_its_mend(
     assert diagnosis.able is not vital
 
 
+def test_an_encoder_that_this_pyav_lacks_is_not_the_drivers_fault() -> None:
+    nvidia = Nvidia(True, True, "580.1", "13.0", (RTX,))
+    trials = {"h264_nvenc": Trial(MISSING), "hevc_nvenc": Trial("too old")}
+    diagnosis = diagnose(_seen(survey=_survey(nvidia), hardware=trials))
+    lacking, failing = (_about(diagnosis, f"{name} does not work") for name in trials)
+    assert "driver" not in lacking.mend
+    assert "av" in lacking.mend.split()
+    assert "driver" in failing.mend
+
+
 def test_folders_are_looked_at_and_not_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -376,6 +387,22 @@ def test_a_package_that_does_not_load_is_said_in_a_line(
     assert left.value.code == 1
     said = capsys.readouterr().err
     assert "does not load" in said
+    assert "bug" not in said
+
+
+def test_no_folder_for_temporary_files_is_said_in_a_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def nowhere() -> str:
+        raise FileNotFoundError(2, "No usable temporary directory found in ['/tmp']")
+
+    monkeypatch.setattr(sys, "argv", ["cgvideo", "doctor"])
+    monkeypatch.setattr(tempfile, "gettempdir", nowhere)
+    with pytest.raises(SystemExit) as left:
+        main()
+    assert left.value.code == 1
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert "TMPDIR" in said
     assert "bug" not in said
 
 
