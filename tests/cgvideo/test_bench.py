@@ -12,7 +12,7 @@ import pytest
 from commandline import Cli, assert_one_line
 
 from cgvideo import demo
-from cgvideo.bench import Report, Row, bench, contenders
+from cgvideo.bench import Report, Row, bench, contenders, measure
 from cgvideo.bench.measure import pictures
 from cgvideo.bench.trials import plain_way
 from cgvideo.cli.bench import clip_size, show
@@ -134,6 +134,23 @@ def test_if_the_engine_of_convert_itself_fails_there_is_nothing_to_measure(
     monkeypatch.setattr(contenders, "open_engine", lambda model, request: Dead())
     with pytest.raises(UserError, match="device lost"):
         bench(tiny_model(), (64, 64), seconds=0.2)
+
+
+@pytest.mark.usefixtures("nothing_asked")
+def test_a_long_clip_does_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    held: list[int] = []
+    real = measure.alone
+
+    def alone(contender: Any, frames: Any, seconds: float) -> Any:
+        held.append(len(frames))
+        return real(contender, frames, seconds)
+
+    monkeypatch.setattr(measure, "FEWEST_FRAMES", 40)
+    monkeypatch.setattr(measure, "alone", alone)
+    report = bench(tiny_model(), (64, 64), seconds=0.2)
+    assert report.frames == 40
+    assert held
+    assert max(held) <= 16
 
 
 def test_a_broken_gpu_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
