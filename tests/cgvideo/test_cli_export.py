@@ -45,8 +45,8 @@ def test_export_for_programs(cli: Cli, tmp_path: Path) -> None:
         (("sumer2winter", "-t", "onnx"), ("Did you mean summer2winter",)),
     ],
 )
-def test_export_says_what_is_wrong(cli: Cli, arguments, words) -> None:
-    assert_one_line(cli("export", *arguments), *words)
+def test_export_says_what_is_wrong(here: Cli, arguments, words) -> None:
+    assert_one_line(here("export", *arguments), *words)
 
 
 @pytest.mark.parametrize("beside", ["summer2winter.bin", "summer2winter.xml.json"])
