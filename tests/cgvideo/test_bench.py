@@ -145,10 +145,10 @@ def test_a_long_clip_does_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -
         held.append(len(frames))
         return real(contender, frames, seconds)
 
-    monkeypatch.setattr(measure, "FEWEST_FRAMES", 40)
+    monkeypatch.setattr(measure, "FEWEST_FRAMES", 20)
     monkeypatch.setattr(measure, "alone", alone)
     report = bench(tiny_model(), (64, 64), seconds=0.2)
-    assert report.frames == 40
+    assert report.frames == 20
     assert held
     assert max(held) <= 16
 
@@ -189,7 +189,7 @@ def test_an_intel_gpu_runs_too_also_one_of_several(monkeypatch: pytest.MonkeyPat
 
     def note(model: Any, request: Any) -> Any:
         asked.append(request.device)
-        if request.device == "gpu":
+        if len(asked) > 1:
             raise UserError("not here", "")
         return real(model, request)
 
@@ -245,8 +245,11 @@ def test_ratios_are_taken_round_by_round() -> None:
     assert report.share(report.slowest) == 0.75
 
 
-@pytest.mark.parametrize("size", [(64, 48), (100, 380)])
-def test_the_clip_has_the_size_that_was_asked_for(size: tuple[int, int]) -> None:
+@pytest.mark.parametrize("size", [(64, 48), (64, 96), (100, 80)])
+def test_the_clip_has_the_size_that_was_asked_for(
+    monkeypatch: pytest.MonkeyPatch, size: tuple[int, int]
+) -> None:
+    monkeypatch.setattr(demo, "SIZE", (80, 64))  # what is larger is mirrored
     picture = next(pictures(size, 1))
     assert picture.shape == (size[1], size[0], 3)
     assert picture[-30:, -30:].std() > 1  # there is something everywhere

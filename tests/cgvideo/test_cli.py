@@ -164,32 +164,32 @@ def test_debug_shows_the_traceback_of_any_command(cli: Cli, command: tuple[str, 
     assert "Traceback" in result.stderr
 
 
-def test_models_are_listed_described_added_and_removed(cli: Cli, tmp_path: Path) -> None:
-    listed = cli("models").stdout
+def test_models_are_listed_described_added_and_removed(here: Cli, tmp_path: Path) -> None:
+    listed = here("models").stdout
     for word in ("summer2winter", "winter2summer", "Yosemite", "terms"):
         assert word in listed
-    described = cli("models", "info", "summer2winter").stdout
+    described = here("models", "info", "summer2winter").stdout
     for word in ("24x6", "sha256", "GMAC", "Yosemite", "terms"):
         assert word in described
     path = re.search(r"file: (.*)", described)
     assert path is not None
-    assert cli("models", "add", path[1], "--name", "mine").returncode == 0
-    assert "mine (yours)" in cli("models").stdout
-    assert cli("models", "remove", "mine").returncode == 0
-    assert "mine" not in cli("models").stdout
-    assert_one_line(cli("models", "remove", "summer2winter"), "summer2winter")
+    assert here("models", "add", path[1], "--name", "mine").returncode == 0
+    assert "mine (yours)" in here("models").stdout
+    assert here("models", "remove", "mine").returncode == 0
+    assert "mine" not in here("models").stdout
+    assert_one_line(here("models", "remove", "summer2winter"), "summer2winter")
 
 
-def test_a_damaged_model_is_listed_as_such_beside_the_others(cli: Cli, tmp_path: Path) -> None:
+def test_a_damaged_model_is_listed_as_such_beside_the_others(here: Cli, tmp_path: Path) -> None:
     (tmp_path / "models").mkdir()
     (tmp_path / "models" / "broken.safetensors").write_text("no model")
     (tmp_path / "models" / "gone.safetensors").symlink_to(tmp_path / "nowhere")
-    result = cli("models")
+    result = here("models")
     assert result.returncode == 0, result.stderr
     assert re.search(r"broken \(yours\) +damaged", result.stdout)
     assert re.search(r"gone \(yours\) +damaged", result.stdout)
     assert "summer2winter" in result.stdout
-    assert cli("models", "remove", "broken").returncode == 0
+    assert here("models", "remove", "broken").returncode == 0
 
 
 def test_an_output_carries_the_name_that_the_model_was_given(cli: Cli, tmp_path: Path) -> None:

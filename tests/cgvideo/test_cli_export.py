@@ -50,10 +50,10 @@ def test_export_says_what_is_wrong(here: Cli, arguments, words) -> None:
 
 
 @pytest.mark.parametrize("beside", ["summer2winter.bin", "summer2winter.xml.json"])
-def test_export_replaces_nothing_unasked(cli: Cli, tmp_path: Path, beside: str) -> None:
+def test_export_replaces_nothing_unasked(here: Cli, tmp_path: Path, beside: str) -> None:
     """OpenVINO's weights and the sidecar have names that nobody typed."""
     (tmp_path / beside).write_text("of another kind")
-    result = cli("export", "summer2winter", "-t", "openvino", "--size", "64x64")
+    result = here("export", "summer2winter", "-t", "openvino", "--size", "64x64")
     assert_one_line(result, f"{beside} exists already", "--overwrite")
     assert (tmp_path / beside).read_text() == "of another kind"
 

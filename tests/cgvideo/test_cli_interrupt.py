@@ -36,7 +36,7 @@ def test_ctrl_c_keeps_whole_segments_and_the_same_command_goes_on(
 
 
 def test_a_second_ctrl_c_stops_at_once(tmp_path: Path, environment: dict[str, str]) -> None:
-    source = make_clip(tmp_path / "long.mp4", frames=100, size=(640, 352))
+    source = make_clip(tmp_path / "long.mp4", frames=100, size=(320, 192))
     with running(source, environment, "--precision", "fp32") as (process, wait_for):
         wait_for("progress")
         process.send_signal(signal.SIGINT)
@@ -127,7 +127,7 @@ def test_ctrl_c_once_stops_a_list_after_the_picture_in_hand(
 
 
 def test_ctrl_c_once_stops_a_list_in_a_clip(tmp_path: Path, environment: dict[str, str]) -> None:
-    source = make_clip(tmp_path / "a.mp4", frames=400, size=(160, 96))
+    source = make_clip(tmp_path / "a.mp4", frames=199, size=(160, 96))
     make_clip(tmp_path / "b.mp4", frames=3)
     options = ("b.mp4", "--preset", "ultrafast", "--precision", "fp32")
     with running(source, environment, *options) as (process, wait_for):
