@@ -50,7 +50,8 @@ def kind(request):
     kind = request.param
     if kind.device in GENERATIONS:
         # Without a GPU: all of it but TensorRT and CUDA, which are recording fakes.
-        with fake_gpu(kind.device):
+        with fake_gpu(kind.device), pytest.MonkeyPatch.context() as patch:
+            patch.setattr("engines.tensorrt.backend.VERIFY_SECONDS", 0)  # one of eight pictures
             yield Kind(kind.backend, "cuda", faked=True)
         return
     if kind.device == "cuda":

@@ -69,9 +69,9 @@ def test_a_precision_that_the_cpu_lacks_is_said(small_model, precision):
             open_engine(small_model, request)
 
 
-@pytest.mark.parametrize("kept", [True, False])
 @pytest.mark.parametrize(
-    "refusal", [RuntimeError("places\nno primitive"), UserError("no primitive")]
+    ("kept", "refusal"),
+    [(True, RuntimeError("places\nno primitive")), (False, UserError("no primitive"))],
 )
 def test_bf16_that_does_not_compile_gives_way_to_fp32(
     small_model, tmp_path, monkeypatch, kept, refusal
