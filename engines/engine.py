@@ -22,7 +22,7 @@ class EngineRequest:
     """What is wanted of an engine; `open_engine` decides what is left open.
 
     `device` is "auto", "cpu", "gpu" (OpenVINO: Intel's) or "cuda". `threads` None leaves the number
-    to the runtime. `streams` is how many frames run at once; None measures it for a fixed `size`
+    to the runtime (OpenVINO: within a cgroup's quota). `streams` is how many frames run at once; None measures it for a fixed `size`
     (a few seconds at most) and takes 1 for any size. Who needs the same bytes again asks for what
     `identity` said: backend, device, precision, threads and streams. `size` (height, width) fixes
     the shape, which is faster; None takes any.

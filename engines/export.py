@@ -15,7 +15,7 @@ import onnx
 from numpy.typing import NDArray
 
 from engines.atomic import sync
-from engines.errors import UserError
+from engines.errors import UserError, last_line
 from engines.graph import GRAPH_VERSION, OPSET, build_graph
 from engines.graph.gpu_rewrites import FOR_GPU
 from engines.model_file import Model
@@ -128,9 +128,8 @@ def export(
             f"{path} cannot be written ({error.strerror or error})", "Choose another place with -o"
         ) from error
     except (RuntimeError, MemoryError) as error:  # of OpenVINO, which says no more
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
         raise UserError(
-            f"{path} cannot be made ({reason})",
+            f"{path} cannot be made ({last_line(error)})",
             "Choose another place with -o if the disk is full, or a smaller --size or --batch",
         ) from error
     written = tuple(path.with_name(file.name) for file in files)

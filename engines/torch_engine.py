@@ -18,7 +18,7 @@ from engines.model_file import Model
 from engines.network import Generator
 from engines.store import Built, EngineStore
 from engines.torch_cuda import CudaFrames, repeatable
-from engines.verify import Parity, check_parity, held_frames
+from engines.verify import Parity, check_parity, held_frames, pictures_digest
 
 _TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -199,7 +199,8 @@ def _parity(model: Model, request: EngineRequest, store: EngineStore) -> Parity:
             parity = check_parity(engine, "self", reference, frames, request.pixels)
         return Built(b"", {"model": model.name, **asdict(parity)})
 
-    facts = store.get(_key(model, small) | {"what": "parity"}, measure).facts
+    key = _key(model, small) | {"what": "parity", "pictures": pictures_digest()}
+    facts = store.get(key, measure).facts
     return Parity(facts["psnr"], facts["levels"])
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from engines.backends import open_engine
 from engines.engine import BACKENDS, Engine, EngineRequest
-from engines.errors import UserError
+from engines.errors import UserError, first_line
 from engines.model_file import Model
 from engines.survey.runtimes import Survey
 from engines.yardsticks import eager_network, onnxruntime_network
@@ -74,7 +74,7 @@ def make_ready(
         running = [_tried(_name(chosen), chosen, frame, chosen)]
     except (RuntimeError, MemoryError) as error:
         raise UserError(
-            f"The engine that convert would use fails ({one_line(error)})",
+            f"The engine that convert would use fails ({first_line(error)})",
             "`cgvideo doctor` may say why; --size 320x180 needs less memory",
         ) from error
     failed: dict[str, str] = {}
@@ -84,7 +84,7 @@ def make_ready(
         try:
             running.append(make())
         except Exception as error:
-            failed[name] = one_line(error)
+            failed[name] = first_line(error)
 
     def engine(request: EngineRequest) -> Contender:
         opening = opened.enter_context(open_engine(model, request))
@@ -116,11 +116,6 @@ def _yardsticks(
     for layout, last in (("", False), (", channels_last", True)):
         yield "torch", f"PyTorch eager fp32{layout}", partial(eager_network, model, last)
     yield "onnxruntime", "onnxruntime fp32", partial(onnxruntime_network, model, size)
-
-
-def one_line(error: Exception) -> str:
-    """An error as it fits into a table."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def _others(

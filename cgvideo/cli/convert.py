@@ -174,7 +174,7 @@ def convert_one(
         UserError: something the user can mend.
         typer.Exit: the user stopped it.
     """
-    from cgvideo.cli.wording import building_line
+    from cgvideo.cli.wording import building_line, waiting_line
     from cgvideo.codec.images import is_picture
     from cgvideo.convert import prepared, prepared_picture, remember_choices, run_picture
     from cgvideo.estimate import estimate
@@ -182,7 +182,10 @@ def convert_one(
     from engines.store import EngineStore
 
     interruption.rendering = False
-    store = EngineStore(on_build=lambda key: display.note(building_line(key, model)))
+    store = EngineStore(
+        on_build=lambda key: display.note(building_line(key, model)),
+        on_wait=lambda key: display.note(waiting_line(model)),
+    )
     if source.is_dir():
         raise UserError(f"{source} is a folder", "Name the files in it")
     if is_picture(source):

@@ -27,8 +27,9 @@ def processor_findings(found: Processor, openvino: Runtime) -> list[Finding]:
             Finding(
                 section,
                 f"a limit of {found.quota:g} cores' time (cgroup)",
-                "more threads than that wait for one another",
-                f"convert … --threads {found.threads}, or a higher limit for the container",
+                f"convert takes {found.threads} thread{'s' if found.threads > 1 else ''}, since more"
+                " would wait for one another",
+                "a higher limit for the container",
                 "better",
             )
         )

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from cgvideo.codec.encode import CODECS
-from cgvideo.codec.hardware import Trial
+from cgvideo.codec.hardware import MISSING, Trial
 from cgvideo.doctor.examination import Examination
 from cgvideo.doctor.finding import GB, REINSTALL, TORCH_PIP, Finding, Mark
 from cgvideo.doctor.machine import torch_for
@@ -140,7 +140,11 @@ def _in_hardware(
         findings.append(Finding("Video", f"{name}: {', '.join(works)} worked when tried", means))
     for codec, problem in fails.items():
         text = f"{name}: {codec} does not work ({problem})"
-        mend = "install the newest NVIDIA driver; not every GPU has it" if has_gpu else ""
+        mend = ""
+        if problem == MISSING and has_gpu:
+            mend = f"{REINSTALL} --only-binary av av: PyPI's has it"
+        elif has_gpu:
+            mend = "install the newest NVIDIA driver; not every GPU has it"
         mark: Mark = "better" if has_gpu and offered else "ok"
         findings.append(Finding("Video", text, "the processor does it", mend, mark))
     return findings

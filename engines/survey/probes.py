@@ -87,11 +87,15 @@ def _has_bindings() -> bool:
         return False  # a finding of its own
 
 
-def speed(rows: str = "360", columns: str = "640", model: str = "summer2winter") -> Facts:
+def speed(
+    device: str = "auto", rows: str = "360", columns: str = "640", model: str = "summer2winter"
+) -> Facts:
     """Seconds a frame of the engine that `convert` would choose by itself, and what that is."""
     size = (int(rows), int(columns))
     noise = np.random.default_rng(0).integers(0, 256, (1, *size, 3), np.uint8)
-    with open_engine(find_model(model), EngineRequest(streams=1, size=size)) as engine:
+    with open_engine(
+        find_model(model), EngineRequest(device=device, streams=1, size=size)
+    ) as engine:
         began = time.perf_counter()
         taken: list[float] = []
         while len(taken) < 2 or time.perf_counter() - began < SPEED_SECONDS:

@@ -97,11 +97,19 @@ class Survey:
 
 
 def survey() -> Survey:
-    """Ask for everything at once; takes as long as the slowest runtime takes to import."""
+    """Ask for everything at once; takes as long as the slowest runtime takes to import.
+
+    Those that begin with the driver are asked after it, and where it fails not about GPUs: each would
+    hang as it does.
+    """
     with ThreadPoolExecutor() as pool:
         asked = pool.submit(nvidia)
-        runtimes = dict(zip(RUNTIMES, pool.map(runtime, RUNTIMES), strict=True))
-        return Survey(asked.result(), runtimes)
+        runtimes = {name: pool.submit(runtime, name) for name in ("openvino", "onnxruntime")}
+        driver_works = not asked.result().problem
+        for name in RUNTIMES:
+            if name not in runtimes:
+                runtimes[name] = pool.submit(runtime, name, driver_works)
+        return Survey(asked.result(), {name: runtimes[name].result() for name in RUNTIMES})
 
 
 def nvidia() -> Nvidia:
@@ -130,13 +138,21 @@ def nvidia_card(root: Path = Path("/")) -> bool:
     return False
 
 
-def runtime(name: str) -> Runtime:
-    """Whether a runtime is installed, which version, and whether it works, by its child."""
+def runtime(name: str, driver_works: bool = True) -> Runtime:
+    """Whether a runtime is installed, which version, and whether it works, by its child.
+
+    Without a driver that works TensorRT and NVIDIA's bindings are not tried, and PyTorch on the CPU
+    alone.
+    """
     version = _version(name)
     if version is None:
         return Runtime(name)
+    if not driver_works and (name in TENSORRT or name == BINDINGS):
+        return Runtime(name, version)
     if name in TENSORRT:
         answer = ask(PROBES, "tensorrt", name, seconds=BUILDING_SECONDS)
+    elif name == "torch" and not driver_works:
+        answer = ask(PROBES, "torch", "cpu")
     else:
         answer = ask(PROBES, "bindings" if name == BINDINGS else name)
     return Runtime(name, version, answer.facts, answer.problem)

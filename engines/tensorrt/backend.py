@@ -17,7 +17,7 @@ from engines.tensorrt.build import NO_BF16, BuildOptions, build_plan
 from engines.tensorrt.engine import MOST_SIDE, TensorRtEngine
 from engines.tensorrt.flavour import Flavour, flavour_for
 from engines.tensorrt.network import graph_for, shapes_for
-from engines.verify import Parity, check_parity, held_frames
+from engines.verify import Parity, check_parity, held_frames, pictures_digest
 
 VERIFY_SECONDS = 5.0
 
@@ -180,6 +180,7 @@ def _key(model: Model, request: EngineRequest, flavour: Flavour, gpu: Gpu) -> di
         "pixels": request.pixels,
         "size": "x".join(map(str, request.size)) if request.size else "any",
         "graph": str(GRAPH_VERSION),
+        "pictures": pictures_digest(),
         "model": model.sha256,
     }
 

@@ -2,6 +2,7 @@
 
 import json
 import sys
+import tempfile
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from commandline import Cli
 
 from cgvideo.cli import main
 from cgvideo.cli.doctor import described, doctor
-from cgvideo.codec.hardware import Trial
+from cgvideo.codec.hardware import MISSING, Trial
 from cgvideo.doctor import Diagnosis, Examination, Finding, diagnose, examination, examine
 from cgvideo.doctor.examination import Folder, look_at
 from engines.survey import runtimes
@@ -354,7 +355,7 @@ def test_a_network_that_is_compiled_first_gets_the_time_for_it(
 ) -> None:
     waits: list[float] = []
 
-    def note(module: str, question: str, seconds: float) -> Answer:
+    def note(module: str, *words: str, seconds: float) -> Answer:
         waits.append(seconds)
         return SPEED
 
@@ -366,19 +367,42 @@ def test_a_network_that_is_compiled_first_gets_the_time_for_it(
     assert (waits[0] >= 180) is (device == "cuda")
 
 
-def test_a_broken_driver_is_not_asked_for_its_encoders(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_broken_driver_is_not_asked_for_its_encoders_nor_its_speed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     tried: list[str] = []
+    timed: list[tuple[str, ...]] = []
 
     def note(codec: str) -> Trial:
         tried.append(codec)
         return Trial()
 
+    def time(module: str, *words: str, seconds: float) -> Answer:
+        timed.append(words)
+        return SPEED
+
     nvidia = Nvidia(True, True, problem="hangs")
     monkeypatch.setattr(examination, "survey", lambda: _survey(nvidia))
     monkeypatch.setattr(examination, "try_encoder", note)
-    monkeypatch.setattr(examination, "ask", lambda module, question, seconds: SPEED)
+    monkeypatch.setattr(examination, "ask", time)
     assert examine().hardware == {}
     assert tried == ["h264"]
+    assert timed == [("speed", "cpu")]
+
+
+def test_a_driver_that_hangs_is_waited_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever begins with the driver would hang as it does."""
+    asked: list[tuple[str, ...]] = []
+
+    def note(module: str, *words: str, seconds: float = 0) -> Answer:
+        asked.append(words)
+        return Answer(problem="hangs") if words == ("nvidia",) else Answer()
+
+    monkeypatch.setattr(runtimes, "ask", note)
+    monkeypatch.setattr(runtimes, "_version", lambda name: "1")
+    found = runtimes.survey()
+    assert sorted(asked) == [("nvidia",), ("onnxruntime",), ("openvino",), ("torch", "cpu")]
+    assert found.runtimes["tensorrt"].version == "1"
 
 
 def test_a_gpu_in_use_is_well_and_named() -> None:
@@ -427,6 +451,16 @@ def test_what_is_wrong_is_marked_with_its_mend(
     assert diagnosis.able is not vital
 
 
+def test_an_encoder_that_this_pyav_lacks_is_not_the_drivers_fault() -> None:
+    nvidia = Nvidia(True, True, "580.1", "13.0", (RTX,))
+    trials = {"h264_nvenc": Trial(MISSING), "hevc_nvenc": Trial("too old")}
+    diagnosis = diagnose(_seen(survey=_survey(nvidia), hardware=trials))
+    lacking, failing = (_about(diagnosis, f"{name} does not work") for name in trials)
+    assert "driver" not in lacking.mend
+    assert "av" in lacking.mend.split()
+    assert "driver" in failing.mend
+
+
 def test_folders_are_looked_at_and_not_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -452,6 +486,22 @@ def test_a_package_that_does_not_load_is_said_in_a_line(
     assert left.value.code == 1
     said = capsys.readouterr().err
     assert "does not load" in said
+    assert "bug" not in said
+
+
+def test_no_folder_for_temporary_files_is_said_in_a_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def nowhere() -> str:
+        raise FileNotFoundError(2, "No usable temporary directory found in ['/tmp']")
+
+    monkeypatch.setattr(sys, "argv", ["cgvideo", "doctor"])
+    monkeypatch.setattr(tempfile, "gettempdir", nowhere)
+    with pytest.raises(SystemExit) as left:
+        main()
+    assert left.value.code == 1
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert "TMPDIR" in said
     assert "bug" not in said
 
 

@@ -24,6 +24,7 @@ from engines.survey.probing import reply
 def crash(): os.abort()
 def hang(): time.sleep(60)
 def fail(): raise ImportError("libnothing.so.1: cannot open shared object file\\nand more")
+def hush(): raise AssertionError
 def leave(): os._exit(7)
 def chat():
     print("loading the plugin", flush=True)
@@ -37,7 +38,7 @@ def listing():
 def nvidia(): MISCHIEF()
 
 if __name__ == "__main__":
-    reply({f.__name__: f for f in (crash, hang, fail, leave, chat, babble, listing, nvidia)})
+    reply({f.__name__: f for f in (crash, hang, fail, hush, leave, chat, babble, listing, nvidia)})
 """
 
 
@@ -62,6 +63,7 @@ def mischief(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
             marks=pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals"),
         ),
         ("fail", "ImportError: libnothing.so.1: cannot open shared object file"),
+        ("hush", "AssertionError"),
         ("leave", "fails (exit code 7)"),
         ("babble", "answers nonsense"),
         ("listing", "answers nonsense"),
