@@ -132,7 +132,7 @@ def test_named_capabilities_are_in_the_plan():
     ("options", "said"),
     [
         ({"capabilities": ["SM90"]}, "builds nothing for SM90. Choose of sm75, sm80"),
-        ({"capabilities": ["CURRENT"]}, "there is no NVIDIA GPU with a driver"),
+        ({"capabilities": ["CURRENT"]}, "NVIDIA's driver is missing, or older than its CUDA"),
         ({"workspace": 1 << 20}, "its activations do not fit the memory. Choose a smaller --size"),
     ],
     ids=["capability", "this GPU", "workspace"],
