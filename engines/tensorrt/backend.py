@@ -87,7 +87,8 @@ class _Maker:
         timed = self.store.find(timing) if self.store else None
         options = BuildOptions(
             shapes_for(spec, request.form, profile),
-            workspace=self.gpu.bytes,
+            # Of any size the largest need not fit: memory is taken for the size in hand.
+            workspace=self.gpu.bytes if request.size else None,
             exact=request.precision == "fp32",
             timing_cache=timed.content if timed else b"",
         )

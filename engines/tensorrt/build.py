@@ -25,12 +25,13 @@ USUAL_CAPABILITIES = ("SM80", "SM86", "SM89", "SM120", "SM121")
 
 NO_BF16 = "TensorRT cannot compile a generator's transposed convolutions in bf16"
 
+_SMALLER = "Take smaller frames, or fewer at a time"
 _REASONS = (
     ("BuildCanceled", "it was cancelled", ""),
-    ("OutOfMemory", "its activations do not fit the memory", "Choose a smaller --size or --batch"),
-    ("within workspace limit", "its activations do not fit the memory", "Choose a smaller --size or --batch"),
+    ("OutOfMemory", "its activations do not fit the memory", _SMALLER),
+    ("within workspace limit", "its activations do not fit the memory", _SMALLER),
     ("no optimization profile", "the sizes are open and no profile bounds them", "Give --size"),
-    ("out of memory", "the GPU's memory is full", "Choose a smaller --size or --batch"),
+    ("out of memory", "the GPU's memory is full", _SMALLER),
     ("driver version is insufficient", "NVIDIA's driver is missing, or older than its CUDA", "Update the driver"),
     ("failure with error: 35", "NVIDIA's driver is missing, or older than its CUDA", "Update the driver"),
 )  # fmt: skip

@@ -133,7 +133,7 @@ def test_named_capabilities_are_in_the_plan():
     [
         ({"capabilities": ["SM90"]}, "builds nothing for SM90. Choose of sm75, sm80"),
         ({"capabilities": ["CURRENT"]}, "NVIDIA's driver is missing, or older than its CUDA"),
-        ({"workspace": 1 << 20}, "its activations do not fit the memory. Choose a smaller --size"),
+        ({"workspace": 1 << 20}, "its activations do not fit the memory. Take smaller frames"),
     ],
     ids=["capability", "this GPU", "workspace"],
 )
@@ -221,3 +221,5 @@ def test_the_flavour_is_found():
     assert flavour.suits((12, 0))
     assert not flavour.suits((9, 0))
     assert not flavour.suits((7, 0))
+    assert not flavour.suits((8, 7))
+    assert not flavour.suits((11, 0))

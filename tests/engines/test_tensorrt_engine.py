@@ -105,6 +105,7 @@ def test_an_engine_for_any_size_takes_memory_for_the_size_in_hand(model, generat
             (1, 1080, 1920, 3),
             (1, 4096, 4096, 3),
         )
+        assert "limit" not in record.names()  # the largest need not fit this GPU
         for size in ((32, 48), (64, 32), (64, 32)):
             record.clear()
             assert engine(frames(1, size)).shape == (1, *size, 3)
@@ -142,6 +143,15 @@ def test_the_plan_is_built_on_the_gpu_that_runs_it(model, generation):
     with fake_gpu(generation, gpus=2) as record, opened(model, device="cuda:1") as engine:
         assert ("built on", 1) in record
         assert engine.identity["device"] == "cuda:1"
+
+
+def test_memory_is_freed_with_the_device_of_the_engine(model, generation):
+    with fake_gpu(generation) as record:
+        with opened(model) as engine:
+            record.clear()
+        assert record.names() == ["set_current"]  # who closes it may be another thread
+        with pytest.raises(RuntimeError, match="closed"):
+            engine(frames())
 
 
 def test_a_driver_that_is_too_old_is_told(model):
