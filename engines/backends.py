@@ -92,12 +92,7 @@ def _open_tensorrt(*arguments: Any) -> Engine:
             f"NVIDIA's Python bindings do not load ({first_line(error)})",
             f"Install them again, {PIP_RTX}, or use --backend torch or openvino",
         ) from error
-    try:
-        return open_tensorrt(*arguments)
-    except Exception as error:
-        if type(error).__module__.startswith("cuda."):  # CUDAError, which has no public name
-            raise RuntimeError(str(error)) from error
-        raise
+    return open_tensorrt(*arguments)
 
 
 _BACKENDS: Mapping[str, tuple[str, Callable[..., Engine]]] = {

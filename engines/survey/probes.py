@@ -70,8 +70,7 @@ def tensorrt(package: str) -> Facts:
     if suited[:1] == [flavour] and _has_bindings():
         return {"tried": "generator", **_try("tensorrt", "cuda:0", SIZE)}
     api = flavour.load()
-    if api.Builder(Log(api).logger) is None:
-        raise RuntimeError("makes no builder")
+    Log(api).made(api.Builder)
     return {"tried": "builder"}
 
 

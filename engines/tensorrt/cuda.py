@@ -2,12 +2,30 @@
 
 import ctypes
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 from cuda import core
 from numpy.typing import DTypeLike, NDArray
+
+
+@contextmanager
+def cuda_errors() -> Iterator[None]:
+    """What CUDA fails at within is a RuntimeError: its own error has no public name."""
+    try:
+        yield
+    except Exception as error:
+        if type(error).__module__.startswith("cuda."):
+            raise RuntimeError(str(error)) from error
+        raise
+
+
+@cuda_errors()
+def use_device(number: int) -> None:
+    """Make a GPU the calling thread's; raises RuntimeError where that fails."""
+    core.Device(number).set_current()
 
 
 class CudaCoreDevice:
