@@ -33,7 +33,7 @@ class CudaCoreDevice:
 
     def __init__(self, number: int = 0) -> None:
         self._device = core.Device(number)
-        self._timed = core.EventOptions(timing_enabled=True)
+        self._timed = core.EventOptions(timing_enabled=True, blocking_sync=True)
         self.use()
         self._host = core.LegacyPinnedMemoryResource()
         self._stream = self._device.create_stream()
