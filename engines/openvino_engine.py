@@ -11,7 +11,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.engine import EngineRequest, check_call
+from engines.engine import EngineRequest, check_call, empty_results
 from engines.errors import UserError, last_line
 from engines.graph import GRAPH_VERSION, build_graph
 from engines.graph.int8 import measure_ranges, quantised
@@ -136,10 +136,7 @@ class OpenVinoEngine:
             raise RuntimeError("this engine is closed")
         check_call(self.spec, self._request, frames, statistics)
         shape = frames.shape
-        if self._request.form == "measure":
-            result = np.empty((shape[0], 2, self.spec.statistics_channels), np.float32)
-        else:
-            result = np.empty(shape, frames.dtype)
+        result = empty_results(self.spec, self._request, frames)
         if statistics is not None:
             statistics = np.broadcast_to(statistics, (shape[0], *statistics.shape[1:]))
         requests = self._requests

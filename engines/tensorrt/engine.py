@@ -1,6 +1,6 @@
 """Generators on NVIDIA GPUs by TensorRT: a plan, run on frames that cross while others are computed."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines.crossing import ArraySpec, Crossing
-from engines.engine import EngineRequest, check_call
+from engines.engine import EngineRequest, check_call, empty_results, frame_by_frame
 from engines.errors import UserError
 from engines.spec import GeneratorSpec
 from engines.tensorrt.build import Log
@@ -95,10 +95,8 @@ class TensorRtEngine:
         if self._frames is None or self._frames.size != size:
             self._frames = None  # its memory is free before the next is taken
             self._frames = self._ready_for(size)
-        measures = self._request.form == "measure"
-        shape = (len(frames), 2, self.spec.statistics_channels) if measures else frames.shape
-        results = np.empty(shape, np.float32 if measures else frames.dtype)
-        for index, result in enumerate(self._frames.crossing(_one_by_one(frames, statistics))):
+        results = empty_results(self.spec, self._request, frames)
+        for index, result in enumerate(self._frames.crossing(frame_by_frame(frames, statistics))):
             results[index] = result[0]
         return results
 
@@ -237,13 +235,3 @@ class _Frames:
         self, size: tuple[int, int], crossing: Crossing[Any, Any, Any], held: list[Any]
     ) -> None:
         self.size, self.crossing, self._held = size, crossing, held
-
-
-def _one_by_one(
-    frames: NDArray[Any], statistics: NDArray[np.float32] | None
-) -> Iterator[list[NDArray[Any]]]:
-    for index in range(len(frames)):
-        given = [frames[index : index + 1]]
-        if statistics is not None:
-            given.append(statistics[index % len(statistics)][None])
-        yield given
