@@ -152,7 +152,7 @@ def test_a_long_clip_does_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(measure, "FEWEST_FRAMES", 20)
     monkeypatch.setattr(measure, "alone", alone)
     report = bench(tiny_model(), (64, 64), seconds=0.2)
-    assert report.frames == 20
+    assert report.frames >= 20
     assert held
     assert max(held) <= 16
 
