@@ -23,7 +23,7 @@ from engines.openvino_engine import fp32_reference
 from engines.openvino_runtime import VERSION, run_file, save_ir
 from engines.profile import Profile
 from engines.spec import Form
-from engines.tensorrt.export import PlanFile, plan_file
+from engines.tensorrt.export import PlanFile, flavour_to_export, plan_file
 from engines.verify import LEAST_PSNR, MOST_LEVELS, Parity, Run, check_parity, held_frames
 
 Report = Callable[..., None]
@@ -100,6 +100,8 @@ def export(
             f"{model.name} has no statistics, so there is no form {request.form!r} of it",
             "Leave --form out",
         )
+    if request.target == "tensorrt":
+        flavour_to_export(request.capabilities)  # what is missing is told before the work
     report("building the graph")
     graph = _graph(model, request)
     try:

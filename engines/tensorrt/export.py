@@ -56,11 +56,7 @@ def plan_file(
         UserError: the TensorRT that it needs is not installed or has no GPU, it cannot be built, or
             the GPU at hand makes another picture of it.
     """
-    gpu = _gpu()
-    if gpu and set(capabilities) <= {_name(gpu)}:
-        flavour = flavour_for(gpu.capability, gpu.name)
-    else:
-        flavour = flavour_to_build()
+    flavour, gpu = flavour_to_export(capabilities)
     api = flavour.load()
     memory = activation_bytes(model.spec, precision, profile)
     if flavour.builds_anywhere:
@@ -94,6 +90,17 @@ def plan_file(
         "version": flavour.version,
     }
     return PlanFile(plan, parity, facts)
+
+
+def flavour_to_export(capabilities: Sequence[str]) -> tuple[Flavour, Gpu | None]:
+    """What to build with, for these capabilities or the usual, and this machine's GPU if it has one.
+
+    Raises UserError where it is not installed.
+    """
+    gpu = _gpu()
+    if gpu and set(capabilities) <= {_name(gpu)}:
+        return flavour_for(gpu.capability, gpu.name), gpu
+    return flavour_to_build(), gpu
 
 
 def _gpu() -> Gpu | None:
