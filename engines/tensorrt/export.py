@@ -14,7 +14,7 @@ from engines.profile import Profile
 from engines.spec import Form
 from engines.survey.driver import Gpu, driver
 from engines.tensorrt.build import BuildOptions, build_plan, usual_capabilities
-from engines.tensorrt.flavour import Flavour, flavour_for, flavour_to_build
+from engines.tensorrt.flavour import LEAST, Flavour, flavour_for, flavour_to_build
 from engines.tensorrt.network import activation_bytes, shapes_for
 from engines.tensorrt.schedule import read_schedule
 from engines.verify import Parity, check_parity, held_frames
