@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import cv2
 import numpy as np
@@ -32,7 +32,7 @@ from cgvideo.settings import Settings
 from cgvideo.translate import translate, translate_picture
 from engines.atomic import replacing
 from engines.backends import open_engine
-from engines.engine import Engine, EngineRequest
+from engines.engine import Backend, Engine, EngineRequest
 from engines.errors import UserError
 from engines.library import find_model
 from engines.model_file import Model
@@ -228,7 +228,7 @@ def translate_frames(
     model: str = DEFAULT_MODEL,
     *,
     strength: float = 1.0,
-    backend: Literal["auto", "openvino", "torch"] = "auto",
+    backend: Backend = "auto",
     device: str = "auto",
     threads: int | None = None,
 ) -> Iterator[NDArray[np.uint8]]:

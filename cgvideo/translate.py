@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from cgvideo.frame import Frame, Pixels, TranslatedFrame
 from cgvideo.patience import patiently
 from engines.engine import Engine
-from engines.errors import UserError
+from engines.errors import UserError, first_line
 from engines.spec import GeneratorSpec
 
 Call = Callable[[NDArray[Any]], NDArray[Any]]
@@ -86,9 +86,9 @@ def _run(call: Call, pictures: NDArray[Any]) -> NDArray[Any]:
             f"The engine hangs ({error})", "Try again; if it comes back, try another --backend"
         ) from error
     except (RuntimeError, MemoryError) as error:
-        reason = str(error).strip().splitlines() or [type(error).__name__]
         raise UserError(
-            f"The engine failed ({reason[0]})", "Try a smaller --max-size or another --backend"
+            f"The engine failed ({first_line(error)})",
+            "Try a smaller --max-size or another --backend",
         ) from error
     if translated.shape != pictures.shape or translated.dtype != pictures.dtype:
         raise UserError(

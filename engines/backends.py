@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from engines.engine import BACKENDS, PRECISIONS, Engine, EngineRequest, check_size
-from engines.errors import UserError
+from engines.errors import UserError, first_line, last_line
 from engines.model_file import Model
 from engines.store import EngineStore
 from engines.survey.driver import driver
@@ -60,7 +60,7 @@ def _open(model: Model, request: EngineRequest, why: str, store: EngineStore | N
         return opened(model, request, why, store)
     except (RuntimeError, MemoryError) as error:
         # OpenVINO begins with places in its source, PyTorch with the reason.
-        reason = _lines(error)[-1 if request.backend == "openvino" else 0]
+        reason = last_line(error) if request.backend == "openvino" else first_line(error)
         mend = "Try --backend openvino"
         if request.backend == "openvino":
             mend = "Try a smaller picture, or another --device"
@@ -89,15 +89,10 @@ def _open_tensorrt(*arguments: Any) -> Engine:
         from engines.tensorrt.backend import open_tensorrt
     except ImportError as error:
         raise UserError(
-            f"NVIDIA's Python bindings do not load ({_lines(error)[0]})",
+            f"NVIDIA's Python bindings do not load ({first_line(error)})",
             f"Install them again, {PIP_RTX}, or use --backend torch or openvino",
         ) from error
-    try:
-        return open_tensorrt(*arguments)
-    except Exception as error:
-        if type(error).__module__.startswith("cuda."):  # CUDAError, which has no public name
-            raise RuntimeError(str(error)) from error
-        raise
+    return open_tensorrt(*arguments)
 
 
 _BACKENDS: Mapping[str, tuple[str, Callable[..., Engine]]] = {
@@ -113,7 +108,7 @@ def _torch() -> Any:
         import engines.torch_engine
     except (ImportError, OSError) as error:  # OSError: of its libraries, one is missing
         raise UserError(
-            f"PyTorch does not load ({_lines(error)[0]})",
+            f"PyTorch does not load ({first_line(error)})",
             "Install it again, pip install 'cgvideo[torch]', or use --backend openvino",
         ) from error
     return engines.torch_engine
@@ -121,11 +116,6 @@ def _torch() -> Any:
 
 def _where(request: EngineRequest) -> str:
     return "this machine" if request.device == "auto" else request.device
-
-
-def _lines(error: BaseException) -> list[str]:
-    """What an error says, at least one line."""
-    return str(error).strip().splitlines() or [type(error).__name__]
 
 
 def _ways(request: EngineRequest) -> list[tuple[EngineRequest, str]]:

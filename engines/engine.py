@@ -1,6 +1,6 @@
 """What every engine promises."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Literal, Protocol, Self, get_args
@@ -22,7 +22,7 @@ class EngineRequest:
     """What is wanted of an engine; `open_engine` decides what is left open.
 
     `device` is "auto", "cpu", "gpu" (OpenVINO: Intel's) or "cuda". `threads` None leaves the number
-    to the runtime. `streams` is how many frames run at once; None measures it for a fixed `size`
+    to the runtime (OpenVINO: within a cgroup's quota). `streams` is how many frames run at once; None measures it for a fixed `size`
     (a few seconds at most) and takes 1 for any size. Who needs the same bytes again asks for what
     `identity` said: backend, device, precision, threads and streams. `size` (height, width) fixes
     the shape, which is faster; None takes any.
@@ -126,3 +126,23 @@ def check_call(
         shapes = ((1, 2, channels), (count, 2, channels))
         if statistics.shape not in shapes or statistics.dtype != np.float32:
             raise ValueError(f"statistics must be float32 [1 or {count}, 2, {channels}]")
+
+
+def empty_results(
+    spec: GeneratorSpec, request: EngineRequest, frames: NDArray[Any]
+) -> NDArray[Any]:
+    """Where the results of a call go: as the frames are, or float32 `[N, 2, C]` for "measure"."""
+    if request.form == "measure":
+        return np.empty((len(frames), 2, spec.statistics_channels), np.float32)
+    return np.empty(frames.shape, frames.dtype)
+
+
+def frame_by_frame(
+    frames: NDArray[Any], statistics: NDArray[np.float32] | None
+) -> Iterator[list[NDArray[Any]]]:
+    """What goes in for each frame alone: the frame `[1, H, W, 3]`, and its statistics if there are."""
+    for index in range(len(frames)):
+        given = [frames[index : index + 1]]
+        if statistics is not None:
+            given.append(statistics[index % len(statistics)][None])
+        yield given

@@ -15,7 +15,7 @@ import onnx
 from numpy.typing import NDArray
 
 from engines.atomic import sync
-from engines.errors import UserError
+from engines.errors import UserError, last_line
 from engines.graph import GRAPH_VERSION, OPSET, build_graph
 from engines.graph.gpu_rewrites import FOR_GPU
 from engines.model_file import Model
@@ -23,7 +23,7 @@ from engines.openvino_engine import fp32_reference
 from engines.openvino_runtime import VERSION, run_file, save_ir
 from engines.profile import Profile
 from engines.spec import Form
-from engines.tensorrt.export import PlanFile, plan_file
+from engines.tensorrt.export import PlanFile, flavour_to_export, plan_file
 from engines.verify import LEAST_PSNR, MOST_LEVELS, Parity, Run, check_parity, held_frames
 
 Report = Callable[..., None]
@@ -100,6 +100,8 @@ def export(
             f"{model.name} has no statistics, so there is no form {request.form!r} of it",
             "Leave --form out",
         )
+    if request.target == "tensorrt":
+        flavour_to_export(request.capabilities)  # what is missing is told before the work
     report("building the graph")
     graph = _graph(model, request)
     try:
@@ -128,9 +130,8 @@ def export(
             f"{path} cannot be written ({error.strerror or error})", "Choose another place with -o"
         ) from error
     except (RuntimeError, MemoryError) as error:  # of OpenVINO, which says no more
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
         raise UserError(
-            f"{path} cannot be made ({reason})",
+            f"{path} cannot be made ({last_line(error)})",
             "Choose another place with -o if the disk is full, or a smaller --size or --batch",
         ) from error
     written = tuple(path.with_name(file.name) for file in files)

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
 
 from engines.atomic import replacing
 from engines.errors import UserError
@@ -22,6 +22,8 @@ Array = NDArray[Any]
 
 CHECKPOINTS = (".pth", ".pt")
 """How PyTorch's own files end."""
+
+_MOST_HEADER = 100_000_000  # bytes, as the library has it
 
 _STATISTICS = ("statistics.mean", "statistics.std")
 
@@ -87,14 +89,18 @@ def read_model(path: Path) -> Model:
     of another kind, or whose arrays are not those of the generator it describes.
     """
     try:
-        with safe_open(path, "numpy") as file:
-            metadata: dict[str, str] = file.metadata() or {}
-            arrays: dict[str, Array] = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-        with path.open("rb") as opened:
-            sha256 = hashlib.file_digest(opened, "sha256").hexdigest()
+        # Opened once: a file that is replaced meanwhile must not give its hash to other weights.
+        with path.open("rb") as file:
+            content = file.read(8)
+            if (
+                int.from_bytes(content, "little") <= _MOST_HEADER
+            ):  # else a film, say: not to be read
+                content += file.read()
+        arrays: dict[str, Array] = load(content)
+        metadata: dict[str, str] = _header(content).get("__metadata__") or {}
     except FileNotFoundError as error:
         raise UserError(f"There is no model file {path}", "Check the path") from error
-    except (SafetensorError, TypeError, ValueError) as error:  # TypeError: bf16 and other dtypes
+    except (SafetensorError, KeyError, ValueError) as error:  # KeyError: bf16 and other dtypes
         mend = ANOTHER_MODEL
         if path.suffix in CHECKPOINTS:
             mend = f"If it is a checkpoint, make a model of it: cgvideo models import {path}"
@@ -109,6 +115,7 @@ def read_model(path: Path) -> Model:
         np.asarray(arrays.pop(key), np.float32) if key in arrays else None for key in _STATISTICS
     )
     card = {key: value for key, value in metadata.items() if key not in SPEC_KEYS | {"name"}}
+    sha256 = hashlib.sha256(content).hexdigest()
     return Model(_name(metadata, path), spec, arrays, mean, std, card, sha256, path)
 
 
@@ -137,11 +144,18 @@ def write_model(path: Path, model: Model) -> None:
 def _reproducible(file: bytes) -> bytes:
     """The same .safetensors with its metadata in order: the library's own order changes each run."""
     end = 8 + int.from_bytes(file[:8], "little")
-    header = json.loads(file[8:end])
+    header = _header(file)
     header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
     text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
     text += b" " * (-len(text) % 8)  # arrays begin at a multiple of 8
     return len(text).to_bytes(8, "little") + text + file[end:]
+
+
+def _header(file: bytes) -> dict[str, Any]:
+    """The description in front of the arrays."""
+    end = 8 + int.from_bytes(file[:8], "little")
+    header: dict[str, Any] = json.loads(file[8:end])
+    return header
 
 
 def _check(spec: GeneratorSpec, arrays: Mapping[str, Array], path: str) -> None:

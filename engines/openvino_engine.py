@@ -11,8 +11,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.engine import EngineRequest, check_call
-from engines.errors import UserError
+from engines.engine import EngineRequest, check_call, empty_results
+from engines.errors import UserError, last_line
 from engines.graph import GRAPH_VERSION, build_graph
 from engines.graph.int8 import measure_ranges, quantised
 from engines.model_file import Model
@@ -27,11 +27,12 @@ from engines.openvino_runtime import (
     machine,
     precision_of,
     shared,
+    usual_threads,
 )
 from engines.spec import Form
 from engines.store import Built, EngineStore
 from engines.survey.machine import processor
-from engines.verify import Parity, Run, check_parity, held_frames
+from engines.verify import Parity, Run, check_parity, held_frames, pictures_digest
 
 VERIFY_SECONDS = 5.0
 """An engine of its own for every clip must not take long to verify: so many, or one frame."""
@@ -49,6 +50,23 @@ def open_openvino(
             suffers from it.
     """
     decided = _decided(request)
+    try:
+        return _opened(model, request, decided, why, store)
+    except (RuntimeError, UserError) as error:
+        if request.precision != "auto" or decided.precision == "fp32":
+            raise
+        # OpenVINO goes by the processor; what oneDNN may use of it can be less (ONEDNN_MAX_CPU_ISA).
+        why = f"{why}; {decided.precision} fails here ({last_line(error).split('. ')[0]})"
+        return open_openvino(model, replace(request, precision="fp32"), why, store)
+
+
+def _opened(
+    model: Model,
+    request: EngineRequest,
+    decided: EngineRequest,
+    why: str,
+    store: EngineStore | None,
+) -> "OpenVinoEngine":
     device = decided.device
     if request.streams is None:
         decided, why = _with_streams(model, decided, why, store)
@@ -118,10 +136,7 @@ class OpenVinoEngine:
             raise RuntimeError("this engine is closed")
         check_call(self.spec, self._request, frames, statistics)
         shape = frames.shape
-        if self._request.form == "measure":
-            result = np.empty((shape[0], 2, self.spec.statistics_channels), np.float32)
-        else:
-            result = np.empty(shape, frames.dtype)
+        result = empty_results(self.spec, self._request, frames)
         if statistics is not None:
             statistics = np.broadcast_to(statistics, (shape[0], *statistics.shape[1:]))
         requests = self._requests
@@ -231,14 +246,17 @@ def measure_streams(
 
 
 def _decided(request: EngineRequest) -> EngineRequest:
-    """The request with its device and precision named."""
+    """The request with its device and precision named, and threads where OpenVINO takes too many."""
     device = find_device(request.device)
+    threads, most = request.threads, processor().threads
+    if device == "CPU" and threads is None and most < usual_threads():
+        threads = most  # more than a cgroup's quota would wait for one another
     precision = request.precision
     if precision == "auto":
         precision = best_precision(device, request.pixels)
     if precision == "int8" and "INT8" not in capabilities(device):
         raise UserError(f"This {device} does not compute in int8", "Use --precision auto")
-    return replace(request, device=device, precision=precision)
+    return replace(request, device=device, precision=precision, threads=threads)
 
 
 def _with_streams(
@@ -296,6 +314,7 @@ def _key(model: Model, request: EngineRequest) -> dict[str, str]:
         "pixels": request.pixels,
         "size": "x".join(map(str, request.size)) if request.size else "any",
         "graph": str(GRAPH_VERSION),
+        "pictures": pictures_digest(),  # they tell the parity, and the ranges of 8 bits
         "model": model.sha256,
     }
 

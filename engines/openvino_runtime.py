@@ -85,6 +85,14 @@ def _instructions() -> str:
     return " ".join(found["SIMD Extensions"].get("found", [])) if found else ""
 
 
+@cache
+def usual_threads() -> int:
+    """The CPU threads that OpenVINO takes by itself: by the cores it may run on, whatever their quota."""
+    given = openvino.opset13.parameter([1])
+    least = openvino.Model([openvino.opset13.relu(given)], [given], "least")
+    return int(core().compile_model(least, "CPU", _PLAIN).get_property("INFERENCE_NUM_THREADS"))
+
+
 def save_ir(graph: bytes, path: Path, profile: Profile | None, halves: bool) -> None:
     """Write an ONNX graph as OpenVINO's own two files, `path` (.xml) and its .bin.
 

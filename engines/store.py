@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from platformdirs import user_cache_dir
 
 from engines.atomic import replacing
@@ -20,6 +20,9 @@ from engines.errors import UserError
 
 MOST_BYTES = 4 << 30
 """The store forgets what was not used for longest when it grows over this."""
+
+PATIENCE_SECONDS = 1.0
+"""How long to wait for another process before saying so."""
 
 _CONTENT, _MANIFEST = "content", "manifest.json"
 _OURS = re.compile("[0-9a-f]{32}")
@@ -69,16 +72,18 @@ class EngineStore:
     Each has a folder of its own with its content and a manifest: the key and the facts, readable,
     and a sha256 of facts and content. What does not match its manifest (damaged, cut short, copied from
     elsewhere, of another version) is never handed out, but built anew. `on_build` is called with the
-    key before a build.
+    key before a build, `on_wait` after a moment of waiting for the build of another process.
     """
 
     def __init__(
         self,
         folder: Path | None = None,
         on_build: Callable[[Mapping[str, str]], None] = lambda key: None,
+        on_wait: Callable[[Mapping[str, str]], None] = lambda key: None,
     ) -> None:
         self.folder = (folder or cache_folder()) / "engines"
         self._on_build = on_build
+        self._on_wait = on_wait
 
     def get(self, key: Mapping[str, str], build: Callable[[], Built]) -> Kept:
         """What is stored under `key`, or what `build` gives, which is then stored.
@@ -89,7 +94,7 @@ class EngineStore:
         entry = self.folder / _digest(key)
         if found := _read(entry, key):
             return found
-        with self._locked(entry) as writeable:
+        with self._locked(entry, key) as writeable:
             if found := _read(entry, key):
                 return found
             self._on_build(key)
@@ -106,7 +111,7 @@ class EngineStore:
     def put(self, key: Mapping[str, str], built: Built) -> Kept:
         """Store a build in the place of what is there."""
         entry = self.folder / _digest(key)
-        with self._locked(entry) as writeable:
+        with self._locked(entry, key) as writeable:
             kept = writeable and _write(entry, key, built)
         return Kept(built.content, built.facts, built_now=True, kept=kept)
 
@@ -123,19 +128,26 @@ class EngineStore:
         """Remove all that is stored; how many entries went, and the bytes that were freed.
 
         Raises:
-            UserError: something of it may not be removed.
+            UserError: something of it may not be removed; all else is.
         """
         removed = freed = 0
+        failure: OSError | None = None
         for folder in self._folders():
             size = _bytes_in(folder)
             try:
                 shutil.rmtree(folder)
+            except FileNotFoundError:  # another process removes it
+                continue
             except OSError as error:
-                raise UserError(
-                    f"{folder} cannot be removed ({error.strerror or error})",
-                    "Remove it by hand, or choose another folder with CGVIDEO_CACHE",
-                ) from error
-            removed, freed = removed + 1, freed + size
+                failure = error
+            removed += not folder.exists()
+            freed += size - _bytes_in(folder)
+        if failure:
+            raise UserError(
+                f"{failure.filename or self.folder} cannot be removed"
+                f" ({failure.strerror or failure}); others removed: {removed}, {freed / 1e6:.1f} MB freed",
+                "Remove it by hand, or choose another folder with CGVIDEO_CACHE",
+            ) from failure
         for lock in self.folder.glob("*.lock"):
             if _OURS.fullmatch(lock.stem):
                 with suppress(OSError):  # Windows keeps one that is held
@@ -148,12 +160,19 @@ class EngineStore:
         return [path for path in found if _OURS.fullmatch(path.name) and path.is_dir()]
 
     @contextmanager
-    def _locked(self, entry: Path) -> Iterator[bool]:
-        """Hold the lock of an entry; False where there can be none."""
+    def _locked(self, entry: Path, key: Mapping[str, str]) -> Iterator[bool]:
+        """Hold the lock of an entry; False where there can be none.
+
+        The system gives it back when the process that holds it dies, so waiting comes to an end.
+        """
         lock = FileLock(entry.with_suffix(".lock"))
         try:
             entry.parent.mkdir(parents=True, exist_ok=True)
-            lock.acquire()
+            try:
+                lock.acquire(timeout=PATIENCE_SECONDS)
+            except Timeout:
+                self._on_wait(key)
+                lock.acquire()
         except (OSError, NotImplementedError):
             yield False
             return

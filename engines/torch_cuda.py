@@ -11,6 +11,7 @@ from numpy.typing import DTypeLike, NDArray
 from torch import Tensor
 
 from engines.crossing import ArraySpec, Crossing
+from engines.errors import first_line
 from engines.store import cache_folder
 
 Work = Callable[..., Tensor]
@@ -93,9 +94,8 @@ class CudaFrames:
                 ready(*examples)
                 self.how = self.note = "compiled"
             except Exception as error:  # whatever the compiler stumbles over, the work itself runs
-                reason = str(error).strip().splitlines() or [type(error).__name__]
                 ready, self.how = work, "captured"
-                self.note = f"not compiled: {reason[0][:100]}"
+                self.note = f"not compiled: {first_line(error)[:100]}"
             self._graph, self._inputs, self._output = _capture(device, ready, examples)
         self._crossing = Crossing(CudaDevice(device), inputs, output, self._compute)
 

@@ -11,14 +11,14 @@ import torch
 from numpy.typing import NDArray
 
 from engines.crossing import ArraySpec
-from engines.engine import EngineRequest, check_call
+from engines.engine import EngineRequest, check_call, empty_results, frame_by_frame
 from engines.errors import UserError
 from engines.graph import GRAPH_VERSION
 from engines.model_file import Model
 from engines.network import Generator
 from engines.store import Built, EngineStore
 from engines.torch_cuda import CudaFrames, repeatable
-from engines.verify import Parity, check_parity, held_frames
+from engines.verify import Parity, check_parity, held_frames, pictures_digest
 
 _TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -109,10 +109,8 @@ class TorchEngine:
         if self._network is None:
             raise RuntimeError("this engine is closed")
         check_call(self.spec, self._request, frames, statistics)
-        measures = self._request.form == "measure"
-        shape = (len(frames), 2, self.spec.statistics_channels) if measures else frames.shape
-        results = np.empty(shape, np.float32 if measures else frames.dtype)
-        given = _one_by_one(frames, statistics)
+        results = empty_results(self.spec, self._request, frames)
+        given = frame_by_frame(frames, statistics)
         if self._device.type == "cpu":
             torch.set_num_threads(self._threads)  # one number for the process: the last one's
         with torch.inference_mode(), repeatable(self._exact):
@@ -199,7 +197,8 @@ def _parity(model: Model, request: EngineRequest, store: EngineStore) -> Parity:
             parity = check_parity(engine, "self", reference, frames, request.pixels)
         return Built(b"", {"model": model.name, **asdict(parity)})
 
-    facts = store.get(_key(model, small) | {"what": "parity"}, measure).facts
+    key = _key(model, small) | {"what": "parity", "pictures": pictures_digest()}
+    facts = store.get(key, measure).facts
     return Parity(facts["psnr"], facts["levels"])
 
 
@@ -224,16 +223,6 @@ def _key(model: Model, request: EngineRequest) -> dict[str, str]:
 
 def _device_name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
-
-
-def _one_by_one(
-    frames: NDArray[Any], statistics: NDArray[np.float32] | None
-) -> Iterator[list[NDArray[Any]]]:
-    for index in range(len(frames)):
-        given = [frames[index : index + 1]]
-        if statistics is not None:
-            given.append(statistics[index % len(statistics)][None])
-        yield given
 
 
 def _capabilities(device: torch.device) -> str:

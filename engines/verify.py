@@ -1,8 +1,10 @@
 """Whether an engine still draws the same picture: eight held pictures, and what they must come to."""
 
+import hashlib
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +60,15 @@ class Parity:
 def held_pictures() -> list[NDArray[np.uint8]]:
     """The eight pictures, RGB `[192, 256, 3]` each; `benchmarks/held_pictures.py` draws them."""
     return [np.asarray(Image.open(path).convert("RGB")) for path in sorted(_FOLDER.glob("*.png"))]
+
+
+@cache
+def pictures_digest() -> str:
+    """Tells this set of held pictures from another: a parity counts for the set it was measured on."""
+    content = hashlib.sha256()
+    for picture in held_pictures():
+        content.update(picture.tobytes())
+    return content.hexdigest()[:16]
 
 
 def held_frames(

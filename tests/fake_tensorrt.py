@@ -7,6 +7,7 @@ and the order of calls are. Two generations: that of data-centre TensorRT 10, an
 
 import ctypes
 import enum
+import threading
 from contextlib import contextmanager
 from types import ModuleType, SimpleNamespace
 
@@ -35,6 +36,10 @@ class Record(list):
 # CUDA, as cuda.core has it.
 
 
+class CUDAError(Exception):
+    __module__ = "cuda.core._utils.cuda_utils"
+
+
 class Buffer:
     def __init__(self, record, size):
         self._record, self._memory = record, np.zeros(size + 256, np.uint8)
@@ -50,6 +55,7 @@ class Buffer:
 class Stream:
     def __init__(self, record, number):
         self._record, self.handle, self.captured = record, number, None
+        self.broken = False
         STREAMS[number] = self
 
     def run(self, task):
@@ -83,6 +89,8 @@ class GraphBuilder:
 
     def end_building(self):
         self.stream.captured = None
+        if self.stream.broken:
+            raise CUDAError("CUDA_ERROR_STREAM_CAPTURE_INVALIDATED")
         return self
 
     def complete(self):
@@ -106,19 +114,22 @@ class Event:
 STREAMS: dict[int, Stream] = {}
 
 
-def fake_cuda(record):
+def fake_cuda(record, current, troubles):
     class Device:
         def __init__(self, number):
             self.number = number
 
         def set_current(self):
             record("set_current")
+            current.number = self.number
 
         def create_stream(self):
             return Stream(record, 1000 + len(STREAMS))
 
         def allocate(self, size, *, stream):
             record("allocate", size)
+            if "memory" in troubles:
+                raise CUDAError("CUDA_ERROR_OUT_OF_MEMORY: no more")
             return Buffer(record, size)
 
     class Pinned:
@@ -128,7 +139,7 @@ def fake_cuda(record):
     return SimpleNamespace(
         Device=Device,
         LegacyPinnedMemoryResource=Pinned,
-        EventOptions=lambda timing_enabled: SimpleNamespace(timing_enabled=timing_enabled),
+        EventOptions=SimpleNamespace,
     )
 
 
@@ -174,6 +185,7 @@ class Context:
         if "run" in self._troubles:
             return False
         if "capture" in self._troubles and STREAMS[stream].captured is not None:
+            STREAMS[stream].broken = True
             return False
         STREAMS[stream].run(self._compute)
         return True
@@ -256,8 +268,8 @@ class RuntimeCache:
 
 
 class Builder:
-    def __init__(self, record, troubles):
-        self._record, self._troubles = record, troubles
+    def __init__(self, record, current):
+        self._record, self._current = record, current
 
     def create_network(self, flags):
         self._record("create_network", flags)
@@ -278,6 +290,7 @@ class Builder:
             if not monitor.step_complete("Building", step):
                 return None
         monitor.phase_finish("Building")
+        self._record("built on", getattr(self._current, "number", 0))
         self._record("built")
         return memoryview(HEADER + network.graph)
 
@@ -308,7 +321,7 @@ class Config:
         return True
 
 
-def fake_tensorrt(generation, record, troubles):
+def fake_tensorrt(generation, record, current, troubles):
     """The module; `troubles` names what goes wrong."""
     api = ModuleType(generation)
 
@@ -323,8 +336,18 @@ def fake_tensorrt(generation, record, troubles):
             self._network.graph = graph
             return True
 
+    def starts(logger):
+        if "driver" in troubles:  # as data-centre TensorRT does it
+            logger.log(ILogger.Severity.ERROR, "CUDA initialization failure with error: 35")
+            raise TypeError("pybind11::init(): factory function returned nullptr")
+
+    def builder(logger):
+        starts(logger)
+        return Builder(record, current)
+
     class Runtime:
         def __init__(self, logger):
+            starts(logger)
             self._logger = logger
 
         def deserialize_cuda_engine(self, plan):
@@ -342,7 +365,7 @@ def fake_tensorrt(generation, record, troubles):
     rtx = generation == "tensorrt_rtx"
     api.ILogger = ILogger
     api.IProgressMonitor = object
-    api.Builder = lambda logger: Builder(record, troubles)
+    api.Builder = builder
     api.OnnxParser, api.Runtime = OnnxParser, Runtime
     api.Dims = tuple
     api.nptype = onnx.helper.tensor_dtype_to_np_dtype
@@ -359,20 +382,19 @@ def fake_tensorrt(generation, record, troubles):
 
 
 @contextmanager
-def fake_gpu(generation, troubles=()):
-    """A machine with one GPU and this generation of TensorRT; gives the record of what was asked."""
-    record = Record()
+def fake_gpu(generation, troubles=(), gpus=1):
+    """A machine with GPUs and this generation of TensorRT; gives the record of what was asked."""
+    record, current = Record(), threading.local()
     capability = (8, 9) if generation == "tensorrt_rtx" else (9, 0)
-    driver = Driver("580.1", (13, 0), (Gpu("NVIDIA Fake", capability, 8 << 30),))
+    driver = Driver("580.1", (13, 0), (Gpu("NVIDIA Fake", capability, 8 << 30),) * gpus)
     with pytest.MonkeyPatch.context() as patch:
         import engines.tensorrt.cuda
 
-        patch.setattr(engines.tensorrt.cuda, "core", fake_cuda(record))
-        for place in ("engines.tensorrt.backend.driver", "engines.tensorrt.export.driver"):
-            patch.setattr(place, lambda: driver)
-        for place in ("engines.tensorrt.flavour.installed", "engines.backends.installed"):
-            patch.setattr(place, lambda: (Flavour(generation, "0.0"),))
-        patch.setitem(
-            __import__("sys").modules, generation, fake_tensorrt(generation, record, troubles)
-        )
+        patch.setattr(engines.tensorrt.cuda, "core", fake_cuda(record, current, troubles))
+        for place in ("tensorrt.backend", "tensorrt.export", "backends", "survey.probes"):
+            patch.setattr(f"engines.{place}.driver", lambda: driver)
+        for place in ("tensorrt.flavour", "backends", "survey.probes"):
+            patch.setattr(f"engines.{place}.installed", lambda: (Flavour(generation, "0.0"),))
+        api = fake_tensorrt(generation, record, current, troubles)
+        patch.setitem(__import__("sys").modules, generation, api)
         yield record

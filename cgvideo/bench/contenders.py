@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from engines.backends import open_engine
 from engines.engine import BACKENDS, Engine, EngineRequest
-from engines.errors import UserError
+from engines.errors import UserError, first_line
 from engines.model_file import Model
 from engines.survey.runtimes import Survey
 from engines.yardsticks import eager_network, onnxruntime_network
@@ -62,13 +62,9 @@ def make_ready(
         UserError: the engine that `convert` would use does not run here.
     """
     size = (frame.shape[1], frame.shape[2])
-    notes = []
-    asked = "auto" if backend == "all" else backend
-    trouble = survey.nvidia.problem or (survey.nvidia.gpus and survey.runtimes["torch"].problem)
-    if asked == "auto" and trouble:
-        asked = "openvino"
-        notes.append(f"The NVIDIA GPU is left out ({trouble}); `cgvideo doctor` says more.")
-    likely = asked if asked != "auto" else "torch" if _cuda(survey) else "openvino"
+    notes = _left_out(survey) if backend == "all" else []
+    asked = _safe(survey) if backend == "all" else backend
+    likely = asked if asked != "auto" else next(iter(_on_gpu(survey)), "openvino")
     if problem := _problem(likely, survey):
         raise UserError(f"{likely} is present but broken: {problem}", "`cgvideo doctor` says more")
     first = EngineRequest(cast(Any, asked), size=size)
@@ -78,7 +74,7 @@ def make_ready(
         running = [_tried(_name(chosen), chosen, frame, chosen)]
     except (RuntimeError, MemoryError) as error:
         raise UserError(
-            f"The engine that convert would use fails ({one_line(error)})",
+            f"The engine that convert would use fails ({first_line(error)})",
             "`cgvideo doctor` may say why; --size 320x180 needs less memory",
         ) from error
     failed: dict[str, str] = {}
@@ -88,7 +84,7 @@ def make_ready(
         try:
             running.append(make())
         except Exception as error:
-            failed[name] = one_line(error)
+            failed[name] = first_line(error)
 
     def engine(request: EngineRequest) -> Contender:
         opening = opened.enter_context(open_engine(model, request))
@@ -122,33 +118,33 @@ def _yardsticks(
     yield "onnxruntime", "onnxruntime fp32", partial(onnxruntime_network, model, size)
 
 
-def one_line(error: Exception) -> str:
-    """An error as it fits into a table."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
-
-
 def _others(
     chosen: Engine, first: EngineRequest, backend: str, survey: Survey
 ) -> Iterator[EngineRequest]:
     """What else to ask for: the chosen engine in fp32, other backends, and what has to be asked for."""
     blocks = chosen.spec.family == "resnet"
-    devices: dict[str, list[str]] = {"openvino": ["cpu"], "torch": []}
+    devices: dict[str, list[str]] = {"openvino": ["cpu"], "torch": [], "tensorrt": []}
     if any(name.startswith("GPU") for name in survey.runtimes["openvino"].facts.get("devices", ())):
         devices["openvino"].append("gpu")
-    if _cuda(survey):
-        devices["torch"].append("cuda")
-    own, device = chosen.identity["backend"], chosen.identity["device"].lower()
+    for name in _on_gpu(survey):
+        devices[name].append("cuda")
+    own = chosen.identity["backend"]
+    device = chosen.identity["device"].lower().removesuffix(":0")
     known = {(own, device, "auto"), (own, device, chosen.identity["precision"])}
     wanted = [(own, device)]
     wanted += [
         (name, place)
         for name in BACKENDS[1:]
         if backend in ("all", name)
-        for place in devices.get(name, ["auto"])
+        for place in devices[name]
     ]
     for name, place in wanted:
-        narrow = ["int8"] if (name, place) == ("openvino", "cpu") and blocks else []
-        for precision in ("auto", "fp32", *narrow):
+        if name == "tensorrt":
+            precisions = ["fp16", "fp32"]
+        else:
+            narrow = ["int8"] if (name, place) == ("openvino", "cpu") and blocks else []
+            precisions = ["auto", "fp32", *narrow]
+        for precision in precisions:
             if (name, place, precision) in known:
                 continue
             known.add((name, place, precision))
@@ -156,13 +152,41 @@ def _others(
             yield replace(first, **asked)
 
 
-def _cuda(survey: Survey) -> bool:
-    return str(survey.runtimes["torch"].facts.get("device", "")).startswith("cuda")
+def _on_gpu(survey: Survey) -> list[str]:
+    """The backends that ran a generator on the NVIDIA GPU, in a child, the best first."""
+    runtimes = {"tensorrt": survey.tensorrt, "torch": survey.runtimes["torch"]}
+    return [name for name, runtime in runtimes.items() if runtime and runtime.on_gpu]
+
+
+def _safe(survey: Survey) -> str:
+    """What to ask for in place of "auto": it must not try here what failed in a child."""
+    runtimes = {"tensorrt": survey.tensorrt, "torch": survey.runtimes["torch"]}
+    failed = any(runtime and runtime.problem for runtime in runtimes.values())
+    if survey.nvidia.problem or (survey.nvidia.gpus and failed):
+        return next(iter(_on_gpu(survey)), "openvino")
+    return "auto"
+
+
+def _left_out(survey: Survey) -> list[str]:
+    """Which backends do not run on the NVIDIA GPU, and why."""
+    if survey.nvidia.problem:
+        return [
+            f"The NVIDIA GPU is left out ({survey.nvidia.problem}); `cgvideo doctor` says more."
+        ]
+    if not survey.nvidia.gpus:
+        return ["tensorrt is left out: there is no NVIDIA GPU."]
+    notes = []
+    for name in ("tensorrt", "torch"):
+        if name not in _on_gpu(survey):
+            why = f" ({problem})" if (problem := _problem(name, survey)) else ""
+            notes.append(f"{name} on the GPU is left out{why}; `cgvideo doctor` says more.")
+    return notes
 
 
 def _problem(backend: str, survey: Survey) -> str:
     """What a child found wrong with a backend's runtime: it must not be tried in this process."""
-    return survey.runtimes[backend].problem if backend in survey.runtimes else ""
+    runtime = survey.tensorrt if backend == "tensorrt" else survey.runtimes[backend]
+    return runtime.problem if runtime else ""
 
 
 def _name(engine: Engine) -> str:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -129,7 +130,10 @@ def lay_out(
     sound = demo.sound(count / demo.FRAME_RATE, SAMPLE_RATE)
     write_clip(clip, pictures(size, count), demo.FRAME_RATE, sound, SAMPLE_RATE)
     source = VideoSource(probe(clip), size[::-1])
-    frames = np.concatenate([padded(each.pixels, model) for each in source.frames()])
+    # As many as a stage or a batch takes: all of a long, large clip would fill the memory.
+    needed = max(ENCODED_FRAMES, *(each.batch for each in field.running))
+    some = islice(source.frames(), needed)
+    frames = np.concatenate([padded(each.pixels, model) for each in some])
 
     ways = [
         Trial(
@@ -144,15 +148,15 @@ def lay_out(
         output = folder / f"converted{number}.mp4"
         plans.append(make_plan(source.clip, model, engine, Settings(), output))
         ways.append(Trial(f"convert, {each.name}", conversion(plans[-1], engine)))
-    parities = compare(field, frames[count // 2 : count // 2 + 1])
+    parities = compare(field, frames[-1:])
     each_alone = ALONE_SHARE * seconds / ROUNDS / len(field.running)
     engines = [
         Trial(each.name, alone(each, frames, each_alone), each.eager, parity)
         for each, parity in zip(field.running, parities, strict=True)
     ]
-    some = frames[:ENCODED_FRAMES]
+    encoded = frames[:ENCODED_FRAMES]
     translated = np.concatenate(
-        [chosen.network(some[index : index + 1]) for index in range(len(some))]
+        [chosen.network(encoded[index : index + 1]) for index in range(len(encoded))]
     )
     translated = translated[:, : size[1], : size[0]]
     stages = {

@@ -12,7 +12,10 @@ from cgvideo.codec.encode import SOFTWARE
 from engines.survey.machine import memory, processor
 from engines.survey.runtimes import Survey
 
-PACKAGES = ("cgvideo", "openvino", "torch", "onnxruntime", "numpy", "opencv-python-headless")
+PACKAGES = (
+    "cgvideo", "openvino", "torch", "tensorrt-rtx", "tensorrt", "cuda-core", "onnxruntime", "numpy",
+    "opencv-python-headless",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

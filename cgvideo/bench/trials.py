@@ -10,13 +10,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cgvideo.bench.contenders import Contender, one_line
+from cgvideo.bench.contenders import Contender
 from cgvideo.bench.report import Row
 from cgvideo.codec.decode import VideoSource
 from cgvideo.codec.encode import write_part
 from cgvideo.pipeline import run
 from cgvideo.plan import Plan
 from engines.engine import Engine
+from engines.errors import first_line
 
 Measure = Callable[[], float]
 """Do it once and give the seconds that a frame took."""
@@ -40,7 +41,7 @@ class Trial:
         try:
             self.seconds.append(self.measure())
         except Exception as error:
-            self.problem = one_line(error)
+            self.problem = first_line(error)
             self.seconds.clear()
 
     @property

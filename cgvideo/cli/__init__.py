@@ -1,11 +1,12 @@
 """The command line. Heavy imports stay inside commands, so that --help answers at once."""
 
+import signal
 import sys
 
 import typer
 
 from cgvideo.cli import bench, convert, demo, doctor, engines, export, models, train
-from cgvideo.cli.reports import FAILED, INTERRUPTED, emit
+from cgvideo.cli.reports import FAILED, INTERRUPTED, emit, plain
 from engines.errors import UserError
 
 app = typer.Typer(
@@ -41,7 +42,11 @@ def version(
 
 
 def main() -> None:
-    """Run a command; say what the user can mend in one line, with exit code 1."""
+    """Run a command; say what the user can mend in one line, with exit code 1.
+
+    SIGTERM ends it as Ctrl-C does, so that what is unfinished is cleared away.
+    """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     arguments = sys.argv[1:]
     debug = "--debug" in arguments
     if arguments[:1] in (["models"], ["engines"]):  # whose many commands take it all the same
@@ -67,4 +72,4 @@ def _say(error: UserError) -> None:
     if "--json" in sys.argv:
         emit("error", problem=error.problem, mend=error.mend)
     else:
-        typer.echo(f"cgvideo: {error}", err=True)
+        typer.echo(plain(f"cgvideo: {error}"), err=True)

@@ -19,7 +19,8 @@ def bench(
     ),
     size: str = typer.Option("640x360", help="Of the clip: WIDTHxHEIGHT, or 360p to 2160p."),
     backend: str = typer.Option(
-        "all", help="Measure all backends, or one: openvino, torch. The yardsticks run either way."
+        "all",
+        help="Measure all backends, or one: openvino, torch, tensorrt. The yardsticks run either way.",
     ),
     seconds: float = typer.Option(
         40.0, help="About how long to measure; making ready comes on top. Longer is more exact."

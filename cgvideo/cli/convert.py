@@ -63,12 +63,12 @@ def convert(
     overwrite: bool = typer.Option(
         False, "--overwrite", help="Replace an existing output. Default: refuse."
     ),
-    backend: str = typer.Option("auto", help="Runtime: auto, openvino or torch."),
+    backend: str = typer.Option("auto", help="Runtime: auto, openvino, torch or tensorrt."),
     device: str = typer.Option("auto", help="Device of the runtime: auto, cpu, gpu or cuda."),
     precision: str = typer.Option(
         "auto",
         help="auto, fp32, bf16, fp16, or int8 (a third faster on CPUs, about 50 dB from fp32)."
-        " Default: bf16 where the CPU has it, else fp32.",
+        " Default: bf16 where the CPU has it, fp16 on NVIDIA GPUs, else fp32.",
     ),
     threads: int | None = typer.Option(None, help="CPU threads of the engine. Default: all cores."),
     dry_run: bool = typer.Option(
@@ -174,7 +174,7 @@ def convert_one(
         UserError: something the user can mend.
         typer.Exit: the user stopped it.
     """
-    from cgvideo.cli.wording import building_line
+    from cgvideo.cli.wording import building_line, waiting_line
     from cgvideo.codec.images import is_picture
     from cgvideo.convert import prepared, prepared_picture, remember_choices, run_picture
     from cgvideo.estimate import estimate
@@ -182,7 +182,10 @@ def convert_one(
     from engines.store import EngineStore
 
     interruption.rendering = False
-    store = EngineStore(on_build=lambda key: display.note(building_line(key, model)))
+    store = EngineStore(
+        on_build=lambda key: display.note(building_line(key, model)),
+        on_wait=lambda key: display.note(waiting_line(model)),
+    )
     if source.is_dir():
         raise UserError(f"{source} is a folder", "Name the files in it")
     if is_picture(source):

@@ -58,7 +58,8 @@ def list_them(as_json: bool = typer.Option(False, "--json", help="Report as JSON
     if table.row_count:
         Console(highlight=False, markup=False).print(table)
     total = sum(entry.bytes for entry in entries) / 1e6
-    typer.echo(f"{table.row_count} engines, {total:.1f} MB in {store.folder}")
+    engines = "1 engine" if table.row_count == 1 else f"{table.row_count} engines"
+    typer.echo(f"{engines}, {total:.1f} MB in {store.folder}")
 
 
 @app.command("clear")
@@ -68,4 +69,5 @@ def clear() -> None:
 
     store = EngineStore()
     count, freed = store.clear()
-    typer.echo(f"{count} entries removed, {freed / 1e6:.1f} MB freed in {store.folder}")
+    entries = "1 entry" if count == 1 else f"{count} entries"
+    typer.echo(f"{entries} removed, {freed / 1e6:.1f} MB freed in {store.folder}")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import typer
 
+from cgvideo.cli.reports import plain
 from engines.errors import UserError
 
 app = typer.Typer(
@@ -40,9 +41,9 @@ def list_them(context: typer.Context) -> None:
         table.add_row(
             name,
             megabytes,
-            card.get("does", ""),
-            card.get("terms", "not stated"),
-            card.get("data", "not stated"),
+            plain(card.get("does", "")),
+            plain(card.get("terms", "not stated")),
+            plain(card.get("data", "not stated")),
         )
     Console(highlight=False, markup=False).print(table)
 
@@ -57,7 +58,7 @@ def info(name: str = typer.Argument(..., help="A model's name, or a model file."
     spec = model.spec
     height, width = padded_size((360, 640), spec.multiple_of, spec.minimum_size)
     padded = "" if (height, width) == (360, 640) else f", padded to {width}x{height}"
-    typer.echo(f"{model.name}: {model.card.get('does', 'no description')}")
+    typer.echo(plain(f"{model.name}: {model.card.get('does', 'no description')}"))
     facts = {
         "file": str(model.path),
         "sha256": model.sha256,
@@ -72,7 +73,7 @@ def info(name: str = typer.Argument(..., help="A model's name, or a model file."
         },
     }
     for key, value in facts.items():
-        typer.echo(f"  {key}: {value}")
+        typer.echo(plain(f"  {key}: {value}"))
 
 
 @app.command("add")

@@ -8,6 +8,11 @@ FAILED = 1
 INTERRUPTED = 130  # as shells count an interrupt
 
 
+def plain(text: str) -> str:
+    """Text of others' files, such as a model's card: a space for each letter that steers a terminal."""
+    return "".join(letter if letter.isprintable() else " " for letter in text)
+
+
 def emit(event: str, **fields: Any) -> None:
     """Print one JSON object on standard output."""
     say(json.dumps({"event": event, **fields}), sys.stdout)

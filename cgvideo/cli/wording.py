@@ -4,6 +4,7 @@ import time
 from collections.abc import Mapping
 from fractions import Fraction
 
+from cgvideo.cli.reports import plain
 from cgvideo.convert import PicturePlan
 from cgvideo.estimate import Estimate
 from cgvideo.pipeline import Result, Stopped
@@ -54,6 +55,11 @@ def building_line(key: Mapping[str, str], model: Model) -> str:
     )
 
 
+def waiting_line(model: Model) -> str:
+    """What keeps it waiting: another process builds the same, and it will take what that keeps."""
+    return f"waiting for another cgvideo that makes {model.name} ready in the same way …"
+
+
 def explanation(plan: Plan, engine: Engine, model: Model, cost: Estimate) -> list[str]:
     """The plan in words: what comes in, what is done with it, what comes out, what it costs."""
     clip, encoding = plan.clip, plan.encoding
@@ -62,7 +68,7 @@ def explanation(plan: Plan, engine: Engine, model: Model, cost: Estimate) -> lis
     lines = [
         f"input   {clip.path}: {width}x{height}, {decimal(clip.rate)} frames/s,"
         f" {frames or 'unknown number of'} frames, {clip.codec}",
-        f"model   {model.name}: {model.card.get('does', 'no description')} ({model.spec.name})",
+        _model_line(model),
         f"engine  {engine.description}: {engine.why}",
     ]
     rows, columns = encoding.size
@@ -89,10 +95,15 @@ def picture_lines(plan: PicturePlan, engine: Engine, model: Model) -> list[str]:
         columns *= 2
     return [
         f"input   {plan.source}: a picture of {width}x{height}",
-        f"model   {model.name}: {model.card.get('does', 'no description')} ({model.spec.name})",
+        _model_line(model),
         f"engine  {engine.description}: {engine.why}",
         f"output  {plan.output}: {columns}x{rows}",
     ]
+
+
+def _model_line(model: Model) -> str:
+    does = model.card.get("does", "no description")
+    return plain(f"model   {model.name}: {does} ({model.spec.name})")
 
 
 def cost_line(plan: Plan, cost: Estimate) -> str:

@@ -37,6 +37,8 @@ ENCODERS = {
 }
 """Encoders in software by format, whether `--codec` offers them or not."""
 
+MISSING = "this PyAV was built without it"
+
 SECONDS = 20.0
 SIZE = 256  # rows and columns: NVENC refuses pictures that are much smaller
 FRAMES = 8
@@ -56,7 +58,7 @@ class Trial:
 def try_encoder(codec: str) -> Trial:
     """Let an encoder of CODECS encode a few frames, in a child; asked once for the process."""
     if not has_codec(CODECS[codec].encoder, "w"):
-        return Trial("this PyAV was built without it")
+        return Trial(MISSING)
     return _tried("encode", codec)
 
 
@@ -64,7 +66,7 @@ def try_encoder(codec: str) -> Trial:
 def try_decoder(name: str) -> Trial:
     """Let one of DECODERS decode a few frames, in a child; asked once for the process."""
     if not has_codec(name, "r"):
-        return Trial("this PyAV was built without it")
+        return Trial(MISSING)
     return _tried("decode", name)
 
 

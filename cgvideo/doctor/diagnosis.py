@@ -49,9 +49,8 @@ def _summary(seen: Examination, findings: list[Finding], able: bool) -> str:
         first = next(finding for finding in findings if finding.vital)
         return f"As it is, convert does not run on this machine: {first.found}. To mend it: {first.mend}."
     identity = seen.speed.facts["identity"]
-    engine = {"openvino": "OpenVINO", "torch": "PyTorch"}.get(
-        identity["backend"], identity["backend"]
-    )
+    names = {"openvino": "OpenVINO", "torch": "PyTorch", "tensorrt": "TensorRT"}
+    engine = names[identity["backend"]]
     speed = 1 / (seen.speed.facts["seconds"] * OVERHEAD)
     better = sum(finding.mark == "better" for finding in findings)
     state = "nothing is broken"

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from cgvideo.codec.encode import CODECS, SOFTWARE
 from cgvideo.codec.hardware import DECODERS, ENCODERS, Trial, has_codec, try_decoder, try_encoder
+from engines.errors import UserError
 from engines.library import list_models, models_folder
 from engines.store import cache_folder
 from engines.survey.machine import Memory, Processor, memory, processor
@@ -17,7 +18,7 @@ from engines.survey.probing import PATIENCE_SECONDS, Answer, ask
 from engines.survey.runtimes import PROBES, Survey, survey
 
 COMPILING_SECONDS = 300.0
-"""Patience with PyTorch on a GPU: the first time, it compiles the network."""
+"""Patience with a GPU: PyTorch compiles the network the first time, TensorRT builds it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,18 @@ class Examination:
 
 
 def examine() -> Examination:
-    """Look at everything; what could crash or hang is asked in children. Takes a few seconds."""
+    """Look at everything; what could crash or hang is asked in children. Takes a few seconds.
+
+    Raises:
+        UserError: there is no folder for temporary files, which all the rest needs.
+    """
+    try:
+        scratch = Path(tempfile.gettempdir())
+    except FileNotFoundError as error:
+        raise UserError(
+            "There is no folder that temporary files can be written to",
+            "Make room, or set TMPDIR to a folder of yours",
+        ) from error
     with ThreadPoolExecutor() as pool:
         encoding = pool.submit(try_encoder, "h264")
         found = survey()
@@ -67,20 +79,20 @@ def examine() -> Examination:
             }
             asked |= {name: pool.submit(try_decoder, name) for name in DECODERS}
             hardware = {name: trial.result() for name, trial in asked.items()}
-    on_gpu = str(found.runtimes["torch"].facts.get("device", "")).startswith("cuda")
-    patience = COMPILING_SECONDS if on_gpu else PATIENCE_SECONDS
+    device = "cpu" if found.nvidia.problem else "auto"  # which would wait for the driver again
+    patience = COMPILING_SECONDS if found.on_gpu else PATIENCE_SECONDS
     return Examination(
         processor(),
         memory(),
         found,
-        ask(PROBES, "speed", seconds=patience),  # by itself, since it is timed
+        ask(PROBES, "speed", device, seconds=patience),  # by itself, since it is timed
         tried,
         hardware,
         tuple(name for name, encoder in ENCODERS.items() if has_codec(encoder, "w")),
         sum(not entry.built_in for entry in list_models()),
         look_at(models_folder()),
         look_at(cache_folder()),
-        look_at(Path(tempfile.gettempdir())),
+        look_at(scratch),
     )
 
 

@@ -1,6 +1,7 @@
 """What processor, memory and GPU mean for a conversion."""
 
-from cgvideo.doctor.finding import REINSTALL, TORCH_PIP, Finding, Mark
+from cgvideo.doctor.finding import REINSTALL, Finding, Mark
+from cgvideo.doctor.tensorrt import mend_idle, pip_for
 from engines.survey.driver import Gpu
 from engines.survey.machine import Memory, Processor
 from engines.survey.probing import Answer
@@ -26,8 +27,9 @@ def processor_findings(found: Processor, openvino: Runtime) -> list[Finding]:
             Finding(
                 section,
                 f"a limit of {found.quota:g} cores' time (cgroup)",
-                "more threads than that wait for one another",
-                f"convert … --threads {found.threads}, or a higher limit for the container",
+                f"convert takes {found.threads} thread{'s' if found.threads > 1 else ''}, since more"
+                " would wait for one another",
+                "a higher limit for the container",
                 "better",
             )
         )
@@ -160,11 +162,15 @@ def nvidia_findings(found: Survey, speed: Answer) -> list[Finding]:
         ]
     if not nvidia.gpus:
         return [Finding(section, "none", "the processor does the work")]
+    first, *others = nvidia.gpus
+    use, mend, mark = _use_of(first, found)
+    by_name = "convert uses the first, and this one when asked to: --device cuda:"
     return [
-        Finding(
-            section, f"{_described(gpu)}, {version}", *_use_of(gpu, nvidia, found.runtimes["torch"])
-        )
-        for gpu in nvidia.gpus
+        Finding(section, f"{_described(first)}, {version}", use, mend, mark),
+        *(
+            Finding(section, _described(gpu), f"{by_name}{number}")
+            for number, gpu in enumerate(others, 1)
+        ),
     ]
 
 
@@ -173,21 +179,25 @@ def _described(gpu: Gpu) -> str:
     return f"{gpu.name}, {gpu.bytes / GIB:.0f} GiB, compute capability {capability}"
 
 
-def _use_of(gpu: Gpu, nvidia: Nvidia, torch: Runtime) -> tuple[str, str, Mark]:
+def _use_of(gpu: Gpu, found: Survey) -> tuple[str, str, Mark]:
     """What a GPU is good for as things are, and the mend."""
+    used, torch, tensorrt = found.on_gpu, found.runtimes["torch"], found.tensorrt
+    if used is not None:
+        name = "PyTorch" if used is torch else "TensorRT"
+        return f"convert uses it by itself, through {name} in {used.facts['precision']}", "", "ok"
+    if torch.problem or (tensorrt is not None and tensorrt.problem):
+        name = "PyTorch" if torch.problem else "TensorRT"
+        return f"{name} does not run, so nothing uses it", "see Runtimes", "better"
     if torch.version is None:
+        would = "TensorRT and PyTorch" if pip_for(gpu, found.nvidia) else "PyTorch"
         return (
-            "nothing uses it: PyTorch would, and many times as fast as a processor",
-            TORCH_PIP,
+            f"nothing uses it: {would} would, and many times as fast as a processor",
+            mend_idle(gpu, found.nvidia),
             "better",
         )
-    if torch.problem:
-        return "PyTorch does not run, so nothing uses it", "see Runtimes", "better"
-    if str(torch.facts.get("device", "")).startswith("cuda"):
-        return f"convert uses it by itself, through PyTorch in {torch.facts['precision']}", "", "ok"
     return (
         f"PyTorch {torch.version} cannot use it, so the processor does the work",
-        torch_for(gpu, nvidia),
+        torch_for(gpu, found.nvidia),
         "better",
     )
 

@@ -3,15 +3,14 @@
 from collections.abc import Mapping
 
 from cgvideo.codec.encode import CODECS
-from cgvideo.codec.hardware import Trial
+from cgvideo.codec.hardware import MISSING, Trial
 from cgvideo.doctor.examination import Examination
 from cgvideo.doctor.finding import GB, REINSTALL, TORCH_PIP, Finding, Mark
 from cgvideo.doctor.machine import torch_for
-from engines.engine import BACKENDS
-from engines.survey.runtimes import Nvidia, Runtime
+from cgvideo.doctor.tensorrt import tensorrt_findings
+from engines.survey.runtimes import Runtime
 
 SCARCE_DISK = 1 * GB
-NOT_FOR_RTX = ((9, 0), (10, 0), (10, 3))  # GPUs of data centres, which TensorRT for RTX leaves out
 
 
 def runtime_findings(seen: Examination) -> list[Finding]:
@@ -27,12 +26,15 @@ def runtime_findings(seen: Examination) -> list[Finding]:
         )
     nvidia = seen.survey.nvidia
     torch, gpu = runtimes["torch"], bool(nvidia.gpus)
+    needed = gpu and seen.survey.on_gpu is None
     if torch.problem:
         findings.append(
             Finding(
                 section,
                 f"PyTorch {torch.version} is present but broken: {torch.problem}",
-                "convert needs it for the NVIDIA GPU" if gpu else "convert does not need it here",
+                "convert needs it for the NVIDIA GPU"
+                if needed
+                else "convert does not need it here",
                 torch_for(nvidia.gpus[0], nvidia) if gpu else f"{REINSTALL} torch",
                 "broken",
             )
@@ -43,7 +45,7 @@ def runtime_findings(seen: Examination) -> list[Finding]:
             Finding(
                 section,
                 f"PyTorch {torch.version} runs on {where}",
-                "" if gpu else "convert does not need it here",
+                "" if needed or torch is seen.survey.on_gpu else "convert does not need it here",
             )
         )
     else:
@@ -51,13 +53,16 @@ def runtime_findings(seen: Examination) -> list[Finding]:
             Finding(
                 section,
                 "PyTorch is not installed",
-                "the NVIDIA GPU needs it" if gpu else "not needed: it is for NVIDIA GPUs",
-                TORCH_PIP if gpu else "",
-                "better" if gpu else "ok",
+                "the NVIDIA GPU needs it, or TensorRT"
+                if needed
+                else "not needed: TensorRT is there"
+                if gpu
+                else "not needed: it is for NVIDIA GPUs",
+                TORCH_PIP if needed else "",
+                "better" if needed else "ok",
             )
         )
-    findings += [_tensorrt(runtimes[name], nvidia) for name in ("tensorrt", "tensorrt_rtx")]
-    return findings
+    return findings + tensorrt_findings(seen.survey)
 
 
 def _openvino(found: Runtime, seen: Examination) -> Finding:
@@ -87,33 +92,6 @@ def _openvino(found: Runtime, seen: Examination) -> Finding:
     if "bf16" in seen.processor.instructions:
         return Finding(section, text, "OpenVINO makes no use of this processor's bf16")
     return Finding(section, text, "the processor has no bf16; a hint to use it is silently ignored")
-
-
-def _tensorrt(found: Runtime, nvidia: Nvidia) -> Finding:
-    section = "Runtimes"
-    name = "TensorRT for RTX" if found.name == "tensorrt_rtx" else "TensorRT"
-    used = "tensorrt" in BACKENDS
-    if found.problem and not nvidia.problem:  # else it is the driver's fault
-        return Finding(
-            section,
-            f"{name} {found.version} is present but broken: {found.problem}",
-            "convert goes on without it",
-            f"{REINSTALL} {found.name.replace('_', '-')}",
-            "broken",
-        )
-    there = "not installed" if found.version is None else f"{found.version} is installed"
-    text = f"{name} {there}" if found.version else f"{name} is {there}"
-    if not nvidia.gpus:
-        return Finding(section, text, "of no use without an NVIDIA GPU")
-    if found.name == "tensorrt_rtx" and all(gpu.capability in NOT_FOR_RTX for gpu in nvidia.gpus):
-        return Finding(section, text, "not for GPUs of data centres like this one; TensorRT is")
-    if not used:
-        return Finding(section, text, "convert does not use it yet")
-    if found.version is None:
-        return Finding(
-            section, text, "the fastest on NVIDIA GPUs", "pip install 'cgvideo[tensorrt]'", "better"
-        )
-    return Finding(section, text, "the fastest on NVIDIA GPUs")
 
 
 def video_findings(seen: Examination) -> list[Finding]:
@@ -162,7 +140,11 @@ def _in_hardware(
         findings.append(Finding("Video", f"{name}: {', '.join(works)} worked when tried", means))
     for codec, problem in fails.items():
         text = f"{name}: {codec} does not work ({problem})"
-        mend = "install the newest NVIDIA driver; not every GPU has it" if has_gpu else ""
+        mend = ""
+        if problem == MISSING and has_gpu:
+            mend = f"{REINSTALL} --only-binary av av: PyPI's has it"
+        elif has_gpu:
+            mend = "install the newest NVIDIA driver; not every GPU has it"
         mark: Mark = "better" if has_gpu and offered else "ok"
         findings.append(Finding("Video", text, "the processor does it", mend, mark))
     return findings

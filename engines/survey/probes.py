@@ -17,8 +17,10 @@ from engines.engine import EngineRequest
 from engines.library import find_model
 from engines.model_file import Model
 from engines.spec import GeneratorSpec
-from engines.survey.driver import nvidia
+from engines.survey.driver import driver, nvidia
 from engines.survey.probing import reply
+from engines.tensorrt.build import Log
+from engines.tensorrt.flavour import installed
 
 SIZE = (64, 64)
 SPEED_SECONDS = 1.5
@@ -53,22 +55,46 @@ def onnxruntime() -> Facts:
     return {}
 
 
-def tensorrt(package: str = "tensorrt") -> Facts:
-    """Let TensorRT, or TensorRT for RTX, make a builder. Needs a GPU: without one it may crash."""
-    found = nvidia()
-    if not found.get("gpus"):
-        return {"tried": False}
-    runtime = import_module(package)
-    if runtime.Builder(runtime.Logger(runtime.Logger.ERROR)) is None:
-        raise RuntimeError("makes no builder")
-    return {"tried": True}
+def tensorrt(package: str) -> Facts:
+    """Let a flavour of TensorRT run a tiny generator on the first GPU, where it is the one for that.
+
+    Else let it make a builder, which data-centre TensorRT is not asked for without a GPU: it would
+    crash. "tried" says what was: "", "builder" or "generator"; the last gives the engine's identity.
+    """
+    flavour = next(each for each in installed() if each.package == package)
+    there = driver()
+    gpus = there.gpus if there else ()
+    if not gpus and not flavour.builds_anywhere:
+        return {"tried": ""}
+    suited = [each for each in installed() if gpus and each.suits(gpus[0].capability)]
+    if suited[:1] == [flavour] and _has_bindings():
+        return {"tried": "generator", **_try("tensorrt", "cuda:0", SIZE)}
+    api = flavour.load()
+    Log(api).made(api.Builder)
+    return {"tried": "builder"}
 
 
-def speed(rows: str = "360", columns: str = "640", model: str = "summer2winter") -> Facts:
+def bindings() -> Facts:
+    """Import NVIDIA's Python bindings; gives their version."""
+    return {"version": import_module("cuda.core").__version__}
+
+
+def _has_bindings() -> bool:
+    try:
+        return bool(bindings())
+    except ImportError:
+        return False  # a finding of its own
+
+
+def speed(
+    device: str = "auto", rows: str = "360", columns: str = "640", model: str = "summer2winter"
+) -> Facts:
     """Seconds a frame of the engine that `convert` would choose by itself, and what that is."""
     size = (int(rows), int(columns))
     noise = np.random.default_rng(0).integers(0, 256, (1, *size, 3), np.uint8)
-    with open_engine(find_model(model), EngineRequest(streams=1, size=size)) as engine:
+    with open_engine(
+        find_model(model), EngineRequest(device=device, streams=1, size=size)
+    ) as engine:
         began = time.perf_counter()
         taken: list[float] = []
         while len(taken) < 2 or time.perf_counter() - began < SPEED_SECONDS:
@@ -103,7 +129,11 @@ def _check(engine: Callable[[Any], Any]) -> None:
 
 def tiny_model() -> Model:
     """A small generator with random weights."""
-    spec = GeneratorSpec(base_channels=8, blocks=1)
+    return random_model("tiny", GeneratorSpec(base_channels=8, blocks=1))
+
+
+def random_model(name: str, spec: GeneratorSpec) -> Model:
+    """A generator with random weights, the same each time; it knows no typical statistics."""
     random = np.random.default_rng(0)
     weights = {}
     for layer in spec.layers:
@@ -111,12 +141,12 @@ def tiny_model() -> Model:
         weight = random.normal(0, deviation, layer.weight_shape)
         weights[f"{layer.key}.weight"] = weight.astype(np.float32)
         weights[f"{layer.key}.bias"] = np.zeros(layer.outputs, np.float32)
-    return Model("tiny", spec, weights)
+    return Model(name, spec, weights)
 
 
 QUESTIONS: Mapping[str, Callable[..., Facts]] = {
     question.__name__: question
-    for question in (nvidia, openvino, torch, onnxruntime, tensorrt, speed)
+    for question in (nvidia, openvino, torch, onnxruntime, tensorrt, bindings, speed)
 }
 
 if __name__ == "__main__":

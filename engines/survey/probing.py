@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from engines.errors import UserError
+from engines.errors import UserError, first_line
 
 PATIENCE_SECONDS = 60.0
 """Importing a runtime from a cold disk may take half of it."""
@@ -78,9 +78,9 @@ def reply(questions: Mapping[str, Callable[..., Mapping[str, Any]]]) -> None:
     try:
         facts = questions[sys.argv[2]](*sys.argv[3:])
     except Exception as error:
-        text = (str(error).strip().splitlines() or [""])[0]
-        kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
-        sys.stderr.write(f"\n{kind}{text}\n")
+        kind, said = type(error).__name__, first_line(error)
+        told = said if isinstance(error, UserError) or said == kind else f"{kind}: {said}"
+        sys.stderr.write(f"\n{told}\n")
         sys.exit(1)
     # The last line counts: libraries may have printed before.
     sys.stdout.write(f"\n{json.dumps(facts)}\n")

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from engines.engine import EngineRequest
@@ -14,10 +15,11 @@ from engines.spec import GeneratorSpec
 from engines.store import Built, EngineStore, Kept
 from engines.survey.driver import Driver, Gpu, driver
 from engines.tensorrt.build import NO_BF16, BuildOptions, build_plan
-from engines.tensorrt.engine import MOST_SIDE, TensorRtEngine
+from engines.tensorrt.cuda import use_device
+from engines.tensorrt.engine import MOST_SIDE, PlanRefusedError, TensorRtEngine
 from engines.tensorrt.flavour import Flavour, flavour_for
 from engines.tensorrt.network import graph_for, shapes_for
-from engines.verify import Parity, check_parity, held_frames
+from engines.verify import Parity, check_parity, held_frames, pictures_digest
 
 VERIFY_SECONDS = 5.0
 
@@ -44,12 +46,11 @@ def open_tensorrt(
         if request.precision == "auto" and decided.precision != "fp32":
             why += f"; {decided.precision} would harm the picture ({parity})"
             return open_tensorrt(model, replace(request, precision="fp32"), why, store)
-        raise UserError(
-            f"In {decided.precision} the picture suffers ({parity})", "Use --precision fp32"
-        )
+        mend = "Use --backend openvino" if decided.precision == "fp32" else "Use --precision fp32"
+        raise UserError(f"In {decided.precision} the picture suffers ({parity})", mend)
     try:
         engine = maker.open(kept.content)
-    except RuntimeError:
+    except PlanRefusedError:
         if kept.built_now or store is None:
             raise
         kept = store.put(key, maker.build())  # whole, and ours, and yet TensorRT does not take it
@@ -86,13 +87,15 @@ class _Maker:
         timed = self.store.find(timing) if self.store else None
         options = BuildOptions(
             shapes_for(spec, request.form, profile),
-            workspace=self.gpu.bytes,
+            # Of any size the largest need not fit: memory is taken for the size in hand.
+            workspace=self.gpu.bytes if request.size else None,
             exact=request.precision == "fp32",
             timing_cache=timed.content if timed else b"",
         )
         precision: GraphPrecision = "fp16" if request.precision == "fp16" else "fp32"
         graph = graph_for(self.model, request.form, precision, profile, request.pixels)
-        plan = build_plan(self.api, graph, options)
+        device = partial(use_device, self.number)
+        plan = build_plan(self.api, graph, options, use_device=device)
         if plan.timing_cache and self.store:
             self.store.put(timing, Built(plan.timing_cache))
         # Imported here: only who is verified needs the other runtime.
@@ -112,7 +115,7 @@ class _Maker:
         compiled = self.store.find(key) if self.store else None
 
         def keep(cache: bytes) -> None:
-            if self.store and compiled is None:
+            if self.store:
                 self.store.put(key, Built(cache))
 
         return TensorRtEngine(
@@ -180,6 +183,7 @@ def _key(model: Model, request: EngineRequest, flavour: Flavour, gpu: Gpu) -> di
         "pixels": request.pixels,
         "size": "x".join(map(str, request.size)) if request.size else "any",
         "graph": str(GRAPH_VERSION),
+        "pictures": pictures_digest(),
         "model": model.sha256,
     }
 

@@ -25,13 +25,15 @@ USUAL_CAPABILITIES = ("SM80", "SM86", "SM89", "SM120", "SM121")
 
 NO_BF16 = "TensorRT cannot compile a generator's transposed convolutions in bf16"
 
+_SMALLER = "Take smaller frames, or fewer at a time"
 _REASONS = (
     ("BuildCanceled", "it was cancelled", ""),
-    ("OutOfMemory", "its activations do not fit the memory", "Choose a smaller --size or --batch"),
-    ("within workspace limit", "its activations do not fit the memory", "Choose a smaller --size or --batch"),
+    ("OutOfMemory", "its activations do not fit the memory", _SMALLER),
+    ("within workspace limit", "its activations do not fit the memory", _SMALLER),
     ("no optimization profile", "the sizes are open and no profile bounds them", "Give --size"),
-    ("CUDA initialization failure", "there is no NVIDIA GPU with a driver", "Use --target onnx here"),
-    ("Cuda Runtime (", "there is no NVIDIA GPU with a driver", "Use --gpu to name one"),
+    ("out of memory", "the GPU's memory is full", _SMALLER),
+    ("driver version is insufficient", "NVIDIA's driver is missing, or older than its CUDA", "Update the driver"),
+    ("failure with error: 35", "NVIDIA's driver is missing, or older than its CUDA", "Update the driver"),
 )  # fmt: skip
 
 
@@ -64,17 +66,19 @@ def build_plan(
     graph: bytes,
     options: BuildOptions,
     report: Callable[[float], None] = lambda done: None,
+    use_device: Callable[[], None] = lambda: None,
 ) -> Plan:
     """Build `graph` by the module `api`; `report` is told how much is done, 0 to 1.
 
     Ctrl-C cancels within a step of TensorRT's. Types are as the graph has them (strongly typed).
+    `use_device` makes a GPU the building thread's; else it is the first where there is one.
 
     Raises:
         UserError: TensorRT does not take the graph or a capability, or finds no way to build it.
     """
     cancelled = threading.Event()
     with ThreadPoolExecutor(1) as pool:  # TensorRT must not meet a KeyboardInterrupt
-        built = pool.submit(_build, api, graph, options, Progress(report, cancelled))
+        built = pool.submit(_build, api, graph, options, Progress(report, cancelled), use_device)
         while True:
             try:
                 return built.result(timeout=0.1)
@@ -92,29 +96,36 @@ def usual_capabilities(api: Any) -> list[str]:
 
 
 class Progress:
-    """TensorRT's nested phases as one number; says no to the next step once cancelled."""
+    """TensorRT's nested phases as one number; says no to the next step once cancelled.
+
+    TensorRT may tell of them from several threads.
+    """
 
     def __init__(self, report: Callable[[float], None], cancelled: threading.Event) -> None:
         self._report, self._cancelled = report, cancelled
         self._phases: dict[str, tuple[str, int, int]] = {}  # parent, steps, steps done
         self._told = 0.0
+        self._lock = threading.Lock()
 
     def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: int) -> None:
         """See `tensorrt.IProgressMonitor`."""
-        self._phases[phase_name] = (parent_phase or "", max(num_steps, 1), 0)
+        with self._lock:
+            self._phases[phase_name] = (parent_phase or "", max(num_steps, 1), 0)
 
     def step_complete(self, phase_name: str, step: int) -> bool:
         """See `tensorrt.IProgressMonitor`."""
-        if phase_name in self._phases:
-            parent, steps, _ = self._phases[phase_name]
-            self._phases[phase_name] = (parent, steps, min(step + 1, steps))
-        self._told = max(self._told, self._done(""))  # a phase may begin behind another's end
-        self._report(self._told)
+        with self._lock:
+            if phase_name in self._phases:
+                parent, steps, _ = self._phases[phase_name]
+                self._phases[phase_name] = (parent, steps, min(step + 1, steps))
+            self._told = max(self._told, self._done(""))  # a phase may begin behind another's end
+            self._report(self._told)
         return not self._cancelled.is_set()
 
     def phase_finish(self, phase_name: str) -> None:
         """See `tensorrt.IProgressMonitor`."""
-        self._phases.pop(phase_name, None)
+        with self._lock:
+            self._phases.pop(phase_name, None)
 
     def _done(self, parent: str) -> float:
         """How much of the phases in `parent` is done, 0 to 1."""
@@ -122,6 +133,10 @@ class Progress:
             if above == parent and name != parent:
                 return min(1.0, (done + self._done(name)) / steps)
         return 0.0
+
+
+_loggers: list[Any] = []
+"""All there ever were: TensorRT keeps the first for itself as long as anything of it is there."""
 
 
 class Log:
@@ -138,6 +153,15 @@ class Log:
 
         self.errors = errors
         self.logger: Any = Logger()
+        _loggers.append(self.logger)
+
+    def made(self, kind: Callable[[Any], Any]) -> Any:
+        """A Builder or Runtime with this logger; raises UserError where CUDA does not start."""
+        try:
+            made = kind(self.logger)
+        except TypeError as error:  # what pybind11 makes of a null pointer
+            raise self.failure("does not start") from error
+        return made
 
     @property
     def last(self) -> str:
@@ -153,9 +177,16 @@ class Log:
         return UserError(f"TensorRT {what}: {self.last[:300]}", "Run `cgvideo doctor`")
 
 
-def _build(api: Any, graph: bytes, options: BuildOptions, progress: Progress) -> Plan:
+def _build(
+    api: Any,
+    graph: bytes,
+    options: BuildOptions,
+    progress: Progress,
+    use_device: Callable[[], None],
+) -> Plan:
+    use_device()  # which one is current is a matter of each thread
     log = Log(api)
-    builder: trt.Builder = api.Builder(log.logger)
+    builder: trt.Builder = log.made(api.Builder)
     network: trt.INetworkDefinition = builder.create_network(
         1 << int(api.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
     )

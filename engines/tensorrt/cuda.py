@@ -2,7 +2,8 @@
 
 import ctypes
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -10,12 +11,29 @@ from cuda import core
 from numpy.typing import DTypeLike, NDArray
 
 
+@contextmanager
+def cuda_errors() -> Iterator[None]:
+    """What CUDA fails at within is a RuntimeError: its own error has no public name."""
+    try:
+        yield
+    except Exception as error:
+        if type(error).__module__.startswith("cuda."):
+            raise RuntimeError(str(error)) from error
+        raise
+
+
+@cuda_errors()
+def use_device(number: int) -> None:
+    """Make a GPU the calling thread's; raises RuntimeError where that fails."""
+    core.Device(number).set_current()
+
+
 class CudaCoreDevice:
     """One GPU. Its calls work in the thread that last called `use`."""
 
     def __init__(self, number: int = 0) -> None:
         self._device = core.Device(number)
-        self._timed = core.EventOptions(timing_enabled=True)
+        self._timed = core.EventOptions(timing_enabled=True, blocking_sync=True)
         self.use()
         self._host = core.LegacyPinnedMemoryResource()
         self._stream = self._device.create_stream()

@@ -1,6 +1,6 @@
 """Generators on NVIDIA GPUs by TensorRT: a plan, run on frames that cross while others are computed."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines.crossing import ArraySpec, Crossing
-from engines.engine import EngineRequest, check_call
+from engines.engine import EngineRequest, check_call, empty_results, frame_by_frame
 from engines.errors import UserError
 from engines.spec import GeneratorSpec
 from engines.tensorrt.build import Log
-from engines.tensorrt.cuda import CudaCoreDevice
+from engines.tensorrt.cuda import CudaCoreDevice, cuda_errors
 
 if TYPE_CHECKING:
     import tensorrt_rtx_bindings.tensorrt_rtx as trt
@@ -23,13 +23,18 @@ MOST_SIDE = 4096
 """Engines for any size (pictures) take sides up to this. Memory is taken for the size in hand."""
 
 
+class PlanRefusedError(RuntimeError):
+    """TensorRT does not take a plan, or it is another generator's: built again it may be right."""
+
+
 class TensorRtEngine:
     """An `Engine` on TensorRT. Frames run one by one, so that the batch has no part in their bytes.
 
-    Raises RuntimeError when TensorRT does not take the plan, the GPU lacks the memory, or a call
-    fails.
+    Raises PlanRefusedError when TensorRT does not take the plan, another RuntimeError when the GPU
+    lacks the memory or a call fails, UserError when the driver is too old.
     """
 
+    @cuda_errors()
     def __init__(
         self,
         spec: GeneratorSpec,
@@ -42,8 +47,8 @@ class TensorRtEngine:
     ) -> None:
         """`request` leaves nothing open; `number` is the GPU's.
 
-        TensorRT for RTX compiles for the GPU when it first runs: `keep` is given the outcome, and
-        `runtime_cache` is what an earlier engine of this plan gave.
+        TensorRT for RTX compiles for the GPU when it first runs: `keep` is given the outcome, unless
+        `runtime_cache` is one that an earlier engine of this plan gave and is taken.
         """
         self.spec = spec
         self.batch = BATCH
@@ -53,12 +58,13 @@ class TensorRtEngine:
         self._api = api
         self._device = CudaCoreDevice(number)
         self._log = Log(api)
-        runtime: trt.Runtime = api.Runtime(self._log.logger)
+        runtime: trt.Runtime = self._log.made(api.Runtime)
         engine: trt.ICudaEngine | None = runtime.deserialize_cuda_engine(plan)
         if engine is None:
-            raise self._failure("does not take the plan")
+            raise PlanRefusedError(str(self._failure("does not take the plan")))
         self._check_tensors(engine)
         self._cache: Any = None
+        self._kept = False
         self._keep = keep
         self._context: trt.IExecutionContext | None = self._new_context(engine, runtime_cache)
         self._owned: list[Any] = [engine, runtime]  # each must outlive what was made of it
@@ -71,6 +77,7 @@ class TensorRtEngine:
         """See `engines.engine.Engine`."""
         return self._frames.crossing.seconds if self._frames else {}
 
+    @cuda_errors()
     def __call__(
         self, frames: NDArray[Any], statistics: NDArray[np.float32] | None = None
     ) -> NDArray[Any]:
@@ -88,10 +95,8 @@ class TensorRtEngine:
         if self._frames is None or self._frames.size != size:
             self._frames = None  # its memory is free before the next is taken
             self._frames = self._ready_for(size)
-        measures = self._request.form == "measure"
-        shape = (len(frames), 2, self.spec.statistics_channels) if measures else frames.shape
-        results = np.empty(shape, np.float32 if measures else frames.dtype)
-        for index, result in enumerate(self._frames.crossing(_one_by_one(frames, statistics))):
+        results = empty_results(self.spec, self._request, frames)
+        for index, result in enumerate(self._frames.crossing(frame_by_frame(frames, statistics))):
             results[index] = result[0]
         return results
 
@@ -111,7 +116,8 @@ class TensorRtEngine:
             config.dynamic_shapes_kernel_specialization_strategy = strategies.NONE
             config.cuda_graph_strategy = api.CudaGraphStrategy.WHOLE_GRAPH_CAPTURE
             self._cache = config.create_runtime_cache()
-            if runtime_cache and not self._cache.deserialize(runtime_cache):
+            self._kept = bool(runtime_cache) and self._cache.deserialize(runtime_cache)
+            if runtime_cache and not self._kept:
                 self._cache.reset()
             config.set_runtime_cache(self._cache)
             context = engine.create_execution_context(config)
@@ -124,11 +130,11 @@ class TensorRtEngine:
         wanted = {**inputs, **outputs}
         there = [engine.get_tensor_name(number) for number in range(engine.num_io_tensors)]
         if sorted(there) != sorted(wanted):
-            raise RuntimeError(f"the plan has the tensors {there}, not {list(wanted)}")
+            raise PlanRefusedError(f"the plan has the tensors {there}, not {list(wanted)}")
         for name, form in wanted.items():
             dtype = self._api.nptype(engine.get_tensor_dtype(name))
             if np.dtype(dtype) != np.dtype(form.dtype):
-                raise RuntimeError(f"the plan's {name} is {np.dtype(dtype)}, not {form.dtype}")
+                raise PlanRefusedError(f"the plan's {name} is {np.dtype(dtype)}, not {form.dtype}")
 
     def _tensors(self, size: tuple[int, int]) -> tuple[dict[str, ArraySpec], dict[str, ArraySpec]]:
         """What goes in and out for frames of a size, by name."""
@@ -163,8 +169,9 @@ class TensorRtEngine:
         lane = device.lane()
         self._enqueue(lane)
         device.wait(device.mark(lane))
-        if self._cache is not None:
+        if self._cache is not None and not self._kept:
             self._keep(bytes(self._cache.serialize()))
+            self._kept = True
         sources = [bound[name] for name in inputs]
         (result,) = (bound[name] for name in outputs)
         run = self._captured(lane) or self._enqueue
@@ -193,11 +200,14 @@ class TensorRtEngine:
             return None
         building = lane.create_graph_builder().begin_building()
         try:
-            self._enqueue(building.stream)
+            with cuda_errors():
+                try:
+                    self._enqueue(building.stream)
+                finally:
+                    captured = building.end_building()  # fails too when the work could not be
+                launch: Callable[[core.Stream], None] = captured.complete().launch
         except RuntimeError:
-            building.end_building()
             return None
-        launch: Callable[[core.Stream], None] = building.end_building().complete().launch
         return launch
 
     def _failure(self, what: str) -> RuntimeError:
@@ -212,6 +222,7 @@ class TensorRtEngine:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._device.use()  # who closes it may be another thread
         self._frames = self._context = self._cache = None
         while self._owned:
             self._owned.pop(0)  # the engine before the runtime
@@ -224,13 +235,3 @@ class _Frames:
         self, size: tuple[int, int], crossing: Crossing[Any, Any, Any], held: list[Any]
     ) -> None:
         self.size, self.crossing, self._held = size, crossing, held
-
-
-def _one_by_one(
-    frames: NDArray[Any], statistics: NDArray[np.float32] | None
-) -> Iterator[list[NDArray[Any]]]:
-    for index in range(len(frames)):
-        given = [frames[index : index + 1]]
-        if statistics is not None:
-            given.append(statistics[index % len(statistics)][None])
-        yield given

@@ -14,7 +14,7 @@ from engines.profile import Profile
 from engines.spec import Form
 from engines.survey.driver import Gpu, driver
 from engines.tensorrt.build import BuildOptions, build_plan, usual_capabilities
-from engines.tensorrt.flavour import flavour_for, flavour_to_build
+from engines.tensorrt.flavour import LEAST, Flavour, flavour_for, flavour_to_build
 from engines.tensorrt.network import activation_bytes, shapes_for
 from engines.tensorrt.schedule import read_schedule
 from engines.verify import Parity, check_parity, held_frames
@@ -56,11 +56,7 @@ def plan_file(
         UserError: the TensorRT that it needs is not installed or has no GPU, it cannot be built, or
             the GPU at hand makes another picture of it.
     """
-    gpu = _gpu()
-    if gpu and not capabilities:
-        flavour = flavour_for(gpu.capability, gpu.name)
-    else:
-        flavour = flavour_to_build()
+    flavour, gpu = flavour_to_export(capabilities)
     api = flavour.load()
     memory = activation_bytes(model.spec, precision, profile)
     if flavour.builds_anywhere:
@@ -96,13 +92,25 @@ def plan_file(
     return PlanFile(plan, parity, facts)
 
 
+def flavour_to_export(capabilities: Sequence[str]) -> tuple[Flavour, Gpu | None]:
+    """What to build with, for these capabilities or the usual, and this machine's GPU if it has one.
+
+    Raises UserError where it is not installed.
+    """
+    gpu = _gpu()
+    if gpu and set(capabilities) <= {_name(gpu)}:
+        return flavour_for(gpu.capability, gpu.name), gpu
+    return flavour_to_build(), gpu
+
+
 def _gpu() -> Gpu | None:
-    """The first GPU of this machine, if there is one that answers."""
+    """The first GPU of this machine, if it answers and is one for TensorRT."""
     try:
         there = driver()
     except OSError:
         return None
-    return there.gpus[0] if there and there.gpus else None
+    first = there.gpus[0] if there and there.gpus else None
+    return first if first and first.capability >= LEAST else None
 
 
 def _usual(api: Any, gpu: Gpu | None) -> list[str]:
@@ -132,11 +140,13 @@ def _parity(
     """How far the plan's pictures are from fp32 on this GPU."""
     if profile.batch > 1:
         return None  # our engines run frame by frame
-    # Imported here: a plan can be built where NVIDIA's bindings are not installed.
+    try:  # a plan can be built where NVIDIA's bindings are not installed
+        from engines.tensorrt.engine import TensorRtEngine
+    except ImportError:
+        return None
     from engines.openvino_engine import fp32_reference
-    from engines.tensorrt.engine import TensorRtEngine
 
-    size = profile.fixed
+    size = profile.usual  # of sizes that vary, one that surely is among them
     request = EngineRequest("tensorrt", precision=precision, form=form, size=size)
     with TensorRtEngine(model.spec, request, api, plan) as engine:
         frames = held_frames(model.spec, size)

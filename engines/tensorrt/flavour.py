@@ -21,7 +21,8 @@ _DISTRIBUTIONS: dict[Package, tuple[str, ...]] = {
     "tensorrt_rtx": ("tensorrt_rtx", "tensorrt-rtx-cu13-bindings", "tensorrt-rtx-cu12-bindings"),
     "tensorrt": ("tensorrt", "tensorrt-cu13", "tensorrt-cu12"),
 }
-_LEAST: Capability = (7, 5)
+LEAST: Capability = (7, 5)
+"""The oldest GPUs that a TensorRT runs on: Turing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,8 @@ class Flavour:
     def suits(self, capability: Capability) -> bool:
         """Whether engines of this flavour run on such a GPU.
 
-        TensorRT for RTX leaves out the GPUs of data centres that came after Ampere (9.0, 10.x).
+        TensorRT for RTX leaves out the GPUs of data centres that came after Ampere (9.0, 10.x), and
+        boards with an Orin (8.7) or a Thor (11.0).
         """
         return _suits(self.package, capability)
 
@@ -58,10 +60,11 @@ class Flavour:
         """
         try:
             return import_module(self.package)
-        except ImportError as error:
+        except (ImportError, OSError) as error:  # OSError: of its libraries, one is missing
             mend = PIP_RTX if self.package == "tensorrt_rtx" else PIP_DATA_CENTRE
+            reason = " ".join(str(error).split())
             raise UserError(
-                f"{self} does not load ({error})", f"Install it again: {mend} --force-reinstall"
+                f"{self} does not load ({reason})", f"Install it again: {mend} --force-reinstall"
             ) from error
 
 
@@ -87,7 +90,7 @@ def flavour_for(capability: Capability, name: str = "this GPU") -> Flavour:
     for flavour in there:
         if flavour.suits(capability):
             return flavour
-    if capability < _LEAST:
+    if capability < LEAST:
         raise UserError(f"{name} is older than any that TensorRT runs on", "Use --backend torch")
     mend = PIP_RTX if _suits("tensorrt_rtx", capability) else PIP_DATA_CENTRE
     if there:
@@ -105,5 +108,5 @@ def flavour_to_build() -> Flavour:
 
 def _suits(package: Package, capability: Capability) -> bool:
     if package == "tensorrt":
-        return capability >= _LEAST
-    return capability >= _LEAST and capability[0] not in (9, 10)
+        return capability >= LEAST
+    return capability >= LEAST and capability[0] not in (9, 10, 11) and capability != (8, 7)

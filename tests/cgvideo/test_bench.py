@@ -10,15 +10,17 @@ import cv2
 import numpy as np
 import pytest
 from commandline import Cli, assert_one_line
+from fake_tensorrt import fake_gpu
 
 from cgvideo import demo
-from cgvideo.bench import Report, Row, bench, contenders
+from cgvideo.bench import Report, Row, bench, contenders, measure
 from cgvideo.bench.measure import pictures
 from cgvideo.bench.trials import plain_way
 from cgvideo.cli.bench import clip_size, show
 from cgvideo.codec.render import write_clip
 from engines.errors import UserError
 from engines.model_file import write_model
+from engines.survey.driver import Gpu
 from engines.survey.probes import tiny_model
 from engines.survey.runtimes import Nvidia, Runtime, Survey
 
@@ -84,6 +86,8 @@ def test_what_is_missing_or_broken_is_said_and_does_not_end_the_run(
         assert reasons["openvino fp32"] == "out of memory"
     assert report.engines[0].median
     assert any("pip install 'cgvideo[torch]'" in note for note in report.notes)
+    assert any("tensorrt is left out: there is no NVIDIA GPU" in note for note in report.notes)
+    assert not any("tensorrt" in row.name for row in report.engines)
     show(report)
     printed = capsys.readouterr().out
     assert "onnxruntime fp32 does not run: crashes (SIGSEGV)" in printed
@@ -136,6 +140,23 @@ def test_if_the_engine_of_convert_itself_fails_there_is_nothing_to_measure(
         bench(tiny_model(), (64, 64), seconds=0.2)
 
 
+@pytest.mark.usefixtures("nothing_asked")
+def test_a_long_clip_does_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    held: list[int] = []
+    real = measure.alone
+
+    def alone(contender: Any, frames: Any, seconds: float) -> Any:
+        held.append(len(frames))
+        return real(contender, frames, seconds)
+
+    monkeypatch.setattr(measure, "FEWEST_FRAMES", 20)
+    monkeypatch.setattr(measure, "alone", alone)
+    report = bench(tiny_model(), (64, 64), seconds=0.2)
+    assert report.frames >= 20
+    assert held
+    assert max(held) <= 16
+
+
 def test_a_broken_gpu_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
     real = contenders.open_engine
@@ -166,22 +187,77 @@ def test_a_runtime_that_crashed_in_its_child_is_not_tried_here(
         bench(tiny_model(), (64, 64), backend, seconds=0.2)
 
 
-@pytest.mark.parametrize("device", ["GPU", "GPU.0"])
-def test_an_intel_gpu_runs_too_also_one_of_several(
-    monkeypatch: pytest.MonkeyPatch, device: str
+GPU = Nvidia(True, True, "580.1", "13.0", (Gpu("NVIDIA Fake", (8, 9), 8 << 30),))
+RAN = {"tried": "generator", "device": "cuda:0", "precision": "fp16"}
+
+
+def _with_gpu(**runtimes: Runtime) -> Survey:
+    there = {"openvino": Runtime("openvino", "1", {"devices": ["CPU"]}), **runtimes}
+    return Survey(GPU, {name: there.get(name, Runtime(name)) for name in RUNTIMES})
+
+
+@pytest.mark.parametrize("backend", ["all", "tensorrt"])
+def test_tensorrt_runs_with_its_crossings_as_stages(
+    monkeypatch: pytest.MonkeyPatch, backend: str
+) -> None:
+    """All of it on a GPU that is a fake: cuda.core and TensorRT record, and compute on the CPU."""
+    survey = _with_gpu(tensorrt_rtx=Runtime("tensorrt_rtx", "0.0", RAN))
+    monkeypatch.setattr("cgvideo.bench.measure.survey", lambda: survey)
+    with fake_gpu("tensorrt_rtx"):
+        report = bench(tiny_model(), (64, 64), backend, seconds=0.2)
+    rows = {row.name: row for row in report.engines}
+    ours = [name for name in rows if name.startswith("tensorrt")]
+    assert ours == ["tensorrt fp16 on NVIDIA Fake", "tensorrt fp32 on NVIDIA Fake"]
+    assert report.engines[0].name == ours[0]  # it is what convert uses
+    assert report.engine.startswith("TensorRT for RTX")
+    assert all(rows[name].median for name in ours)
+    stages = {stage.name: stage.median for stage in report.stages}
+    assert stages["to device"] == stages["back"] == pytest.approx(0.0005)
+    assert {f"convert, {name}" for name in ours} == {row.name for row in report.ways}
+    assert ("openvino fp32" in rows) is (backend == "all")
+    if backend == "all":
+        assert all((rows[name].psnr or 0) > 40 for name in ours)
+
+
+def test_tensorrt_that_failed_in_its_child_is_not_tried_here(
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     asked: list[str] = []
     real = contenders.open_engine
 
     def note(model: Any, request: Any) -> Any:
+        asked.append(request.backend)
+        if request.precision == "int8":
+            raise UserError("it would take long", "")
+        return real(model, request)
+
+    monkeypatch.setattr(contenders, "open_engine", note)
+    survey = _with_gpu(tensorrt_rtx=Runtime("tensorrt_rtx", "0.0", {}, "crashes (SIGSEGV)"))
+    frame = np.zeros((1, 64, 64, 3), np.uint8)
+    with ExitStack() as opened:
+        field = contenders.make_ready(tiny_model(), frame, "all", survey, opened, lambda text: None)
+    assert set(asked) == {"openvino"}  # "auto" would try it
+    assert any("tensorrt on the GPU is left out (crashes" in note for note in field.notes)
+    with (
+        pytest.raises(UserError, match="tensorrt is present but broken: crashes"),
+        ExitStack() as no,
+    ):
+        contenders.make_ready(tiny_model(), frame, "tensorrt", survey, no, lambda text: None)
+
+
+def test_an_intel_gpu_runs_too_also_one_of_several(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    real = contenders.open_engine
+
+    def note(model: Any, request: Any) -> Any:
         asked.append(request.device)
-        if request.device == "gpu":
+        if len(asked) > 1:
             raise UserError("not here", "")
         return real(model, request)
 
     monkeypatch.setattr(contenders, "open_engine", note)
     runtimes = {name: Runtime(name) for name in RUNTIMES}
-    runtimes["openvino"] = Runtime("openvino", "1", {"devices": ["CPU", device]})
+    runtimes["openvino"] = Runtime("openvino", "1", {"devices": ["CPU", "GPU.0"]})
     frame = np.zeros((1, 64, 64, 3), np.uint8)
     with ExitStack() as opened:
         contenders.make_ready(
@@ -231,8 +307,11 @@ def test_ratios_are_taken_round_by_round() -> None:
     assert report.share(report.slowest) == 0.75
 
 
-@pytest.mark.parametrize("size", [(64, 48), (100, 380)])
-def test_the_clip_has_the_size_that_was_asked_for(size: tuple[int, int]) -> None:
+@pytest.mark.parametrize("size", [(64, 48), (64, 96), (100, 80)])
+def test_the_clip_has_the_size_that_was_asked_for(
+    monkeypatch: pytest.MonkeyPatch, size: tuple[int, int]
+) -> None:
+    monkeypatch.setattr(demo, "SIZE", (80, 64))  # what is larger is mirrored
     picture = next(pictures(size, 1))
     assert picture.shape == (size[1], size[0], 3)
     assert picture[-30:, -30:].std() > 1  # there is something everywhere
@@ -255,5 +334,5 @@ def test_sizes_are_words_or_numbers() -> None:
         (["--model", "nowhere"], ["no model"]),
     ],
 )
-def test_what_a_user_can_get_wrong(cli: Cli, arguments: list[str], words: list[str]) -> None:
-    assert_one_line(cli("bench", *arguments), *words)
+def test_what_a_user_can_get_wrong(here: Cli, arguments: list[str], words: list[str]) -> None:
+    assert_one_line(here("bench", *arguments), *words)

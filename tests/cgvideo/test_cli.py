@@ -1,11 +1,13 @@
 """The command line as a user types it: every command in a process of its own."""
 
+import inspect
 import json
 import re
 import subprocess
 import sys
 import time
 import wave
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,9 @@ from clips import read_numbers
 from commandline import SMALL, Cli, assert_one_line
 from PIL import Image
 
+from cgvideo.cli.bench import bench
+from cgvideo.cli.convert import convert
+from engines.engine import BACKENDS
 from engines.library import find_model
 
 
@@ -36,6 +41,13 @@ def test_every_option_has_help_and_a_default(cli: Cli) -> None:
         assert "efault:" in block, block
         if "--output" in block:
             assert "else .mkv" in " ".join(block.split())
+
+
+@pytest.mark.parametrize("command", [bench, convert])
+def test_help_names_every_backend(command: Callable[..., None]) -> None:
+    option = inspect.signature(command).parameters["backend"].default
+    for backend in BACKENDS[1:]:
+        assert backend in option.help
 
 
 def test_a_clip_is_written_beside_its_source_under_the_models_name(cli: Cli, clip: Path) -> None:
@@ -124,13 +136,13 @@ def test_errors_are_json_too(cli: Cli, clip: Path) -> None:
     ],
 )
 def test_what_a_user_can_get_wrong_is_one_line_with_its_mend(
-    cli: Cli, clip: Path, arguments: list[str], words: list[str]
+    here: Cli, clip: Path, arguments: list[str], words: list[str]
 ) -> None:
     with wave.open(str(clip.with_name("sound.wav")), "wb") as sound:
         sound.setparams((1, 2, 8000, 0, "NONE", ""))
         sound.writeframes(bytes(16_000))
     before = {path.name for path in clip.parent.iterdir()}
-    assert_one_line(cli("convert", *arguments), *words)
+    assert_one_line(here("convert", *arguments), *words)
     assert {path.name for path in clip.parent.iterdir()} == before
 
 
@@ -143,10 +155,10 @@ def test_an_existing_output_is_replaced_only_when_asked(cli: Cli, clip: Path) ->
     assert len(read_numbers(output)) == 10
 
 
-def test_usage_errors_exit_with_2(cli: Cli) -> None:
-    assert cli("convert").returncode == 2
-    assert cli("convert", "--nonsense").returncode == 2
-    assert cli("fly").returncode == 2
+def test_usage_errors_exit_with_2(here: Cli) -> None:
+    assert here("convert").returncode == 2
+    assert here("convert", "--nonsense").returncode == 2
+    assert here("fly").returncode == 2
 
 
 def test_a_bug_shows_its_traceback_only_with_debug(cli: Cli, clip: Path) -> None:
@@ -164,32 +176,32 @@ def test_debug_shows_the_traceback_of_any_command(cli: Cli, command: tuple[str, 
     assert "Traceback" in result.stderr
 
 
-def test_models_are_listed_described_added_and_removed(cli: Cli, tmp_path: Path) -> None:
-    listed = cli("models").stdout
+def test_models_are_listed_described_added_and_removed(here: Cli, tmp_path: Path) -> None:
+    listed = here("models").stdout
     for word in ("summer2winter", "winter2summer", "Yosemite", "terms"):
         assert word in listed
-    described = cli("models", "info", "summer2winter").stdout
+    described = here("models", "info", "summer2winter").stdout
     for word in ("24x6", "sha256", "GMAC", "Yosemite", "terms"):
         assert word in described
     path = re.search(r"file: (.*)", described)
     assert path is not None
-    assert cli("models", "add", path[1], "--name", "mine").returncode == 0
-    assert "mine (yours)" in cli("models").stdout
-    assert cli("models", "remove", "mine").returncode == 0
-    assert "mine" not in cli("models").stdout
-    assert_one_line(cli("models", "remove", "summer2winter"), "summer2winter")
+    assert here("models", "add", path[1], "--name", "mine").returncode == 0
+    assert "mine (yours)" in here("models").stdout
+    assert here("models", "remove", "mine").returncode == 0
+    assert "mine" not in here("models").stdout
+    assert_one_line(here("models", "remove", "summer2winter"), "summer2winter")
 
 
-def test_a_damaged_model_is_listed_as_such_beside_the_others(cli: Cli, tmp_path: Path) -> None:
+def test_a_damaged_model_is_listed_as_such_beside_the_others(here: Cli, tmp_path: Path) -> None:
     (tmp_path / "models").mkdir()
     (tmp_path / "models" / "broken.safetensors").write_text("no model")
     (tmp_path / "models" / "gone.safetensors").symlink_to(tmp_path / "nowhere")
-    result = cli("models")
+    result = here("models")
     assert result.returncode == 0, result.stderr
     assert re.search(r"broken \(yours\) +damaged", result.stdout)
     assert re.search(r"gone \(yours\) +damaged", result.stdout)
     assert "summer2winter" in result.stdout
-    assert cli("models", "remove", "broken").returncode == 0
+    assert here("models", "remove", "broken").returncode == 0
 
 
 def test_an_output_carries_the_name_that_the_model_was_given(cli: Cli, tmp_path: Path) -> None:
@@ -201,10 +213,26 @@ def test_an_output_carries_the_name_that_the_model_was_given(cli: Cli, tmp_path:
     assert (tmp_path / "in.mywinter.png").exists()
 
 
+SHORT_DEMO = """
+import functools
+from cgvideo import demo
+demo.SECONDS = 0.25
+demo.frames = functools.partial(demo.frames, demo.SIZE, round(demo.SECONDS * demo.FRAME_RATE))
+"""
+
+
 def test_the_demo_writes_its_clip_the_result_both_and_a_picture(
-    cli: Cli, tmp_path: Path, clip: Path
+    tmp_path: Path, environment: dict[str, str]
 ) -> None:
-    result = cli("demo", "-o", tmp_path)
+    program = f"{SHORT_DEMO}\nfrom cgvideo.cli import main\nmain()"
+    result = subprocess.run(
+        [sys.executable, "-c", program, "demo", "-o", tmp_path],
+        capture_output=True,
+        text=True,
+        env=environment,
+        timeout=120,
+        check=False,
+    )
     assert result.returncode == 0, result.stderr
     names = {
         "cgvideo-demo.mp4",

@@ -1,6 +1,9 @@
 """Ctrl-C at any moment, as it reaches a process."""
 
+import json
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -13,7 +16,7 @@ from PIL import Image
 def test_ctrl_c_keeps_whole_segments_and_the_same_command_goes_on(
     tmp_path: Path, environment: dict[str, str]
 ) -> None:
-    source = make_clip(tmp_path / "long.mp4", frames=500, size=(160, 96))
+    source = make_clip(tmp_path / "long.mp4", frames=199, size=(160, 96))
     output = tmp_path / "long.summer2winter.mp4"
     options = ("--preset", "ultrafast", "--precision", "fp32")
     with running(source, environment, *options) as (process, wait_for):
@@ -26,15 +29,15 @@ def test_ctrl_c_keeps_whole_segments_and_the_same_command_goes_on(
     assert not output.exists()
     with running(source, environment, *options) as (process, wait_for):
         assert wait_for("resumed")["frame"] == stopped["frames"]
-        assert wait_for("done")["frames"] == 500
+        assert wait_for("done")["frames"] == 199
         assert process.wait(60) == 0
-    assert len(read_numbers(output)) == 500
+    assert len(read_numbers(output)) == 199
     assert not list(tmp_path.glob(".*.cgvideo"))
 
 
 def test_a_second_ctrl_c_stops_at_once(tmp_path: Path, environment: dict[str, str]) -> None:
-    source = make_clip(tmp_path / "long.mp4", frames=200, size=(640, 352))
-    with running(source, environment) as (process, wait_for):
+    source = make_clip(tmp_path / "long.mp4", frames=100, size=(320, 192))
+    with running(source, environment, "--precision", "fp32") as (process, wait_for):
         wait_for("progress")
         process.send_signal(signal.SIGINT)
         wait_for("stopping")
@@ -124,7 +127,7 @@ def test_ctrl_c_once_stops_a_list_after_the_picture_in_hand(
 
 
 def test_ctrl_c_once_stops_a_list_in_a_clip(tmp_path: Path, environment: dict[str, str]) -> None:
-    source = make_clip(tmp_path / "a.mp4", frames=400, size=(160, 96))
+    source = make_clip(tmp_path / "a.mp4", frames=199, size=(160, 96))
     make_clip(tmp_path / "b.mp4", frames=3)
     options = ("b.mp4", "--preset", "ultrafast", "--precision", "fp32")
     with running(source, environment, *options) as (process, wait_for):
@@ -134,3 +137,22 @@ def test_ctrl_c_once_stops_a_list_in_a_clip(tmp_path: Path, environment: dict[st
         assert wait_for("left")["inputs"] == 2
         assert process.wait(60) == 130
     assert not (tmp_path / "b.summer2winter.mp4").exists()
+
+
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
+def test_an_export_that_is_ended_leaves_nothing(
+    tmp_path: Path, environment: dict[str, str], sign: signal.Signals
+) -> None:
+    command = [sys.executable, "-m", "cgvideo", "export", "summer2winter", "-t", "onnx", "--json"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, env=environment, cwd=tmp_path
+    ) as process:
+        assert process.stdout is not None
+        next(line for line in process.stdout if json.loads(line)["step"] == "writing it")
+        while not (scratch := list(tmp_path.glob(".*/*.onnx"))):  # its folder is the next it makes
+            assert process.poll() is None
+            time.sleep(0.001)
+        process.send_signal(sign)
+        assert process.wait(20) == 130
+    assert scratch
+    assert not list(tmp_path.iterdir())

@@ -56,6 +56,17 @@ def test_a_card_is_text_and_no_markup(run: Callable[..., str], tmp_path: Path) -
     assert "[/x] and [red]this" in run()
 
 
+def test_a_card_does_not_steer_the_terminal(run: Callable[..., str], tmp_path: Path) -> None:
+    model = find_model("summer2winter")
+    card = {"does": "\x1b[2Jtidy\x9b", "terms": "\x1b]0;owned\x07free", "data\x1b[1m": "\x08none\r"}
+    write_model(tmp_path / "odd.safetensors", replace(model, card=card))
+    run("add", tmp_path / "odd.safetensors")
+    for said in (run(), run("info", "odd")):
+        assert "tidy" in said
+        assert "free" in said
+        assert all(letter.isprintable() for line in said.split("\n") for letter in line)
+
+
 def test_a_checkpoint_becomes_a_model_and_goes_back(
     run: Callable[..., str], tmp_path: Path
 ) -> None:

@@ -69,16 +69,16 @@ def test_a_dry_run_of_a_picture_says_everything_and_writes_nothing(
     ],
 )
 def test_a_dry_run_of_a_picture_finds_what_a_run_would(
-    cli: Cli, tmp_path: Path, arguments: list[str], words: list[str]
+    here: Cli, tmp_path: Path, arguments: list[str], words: list[str]
 ) -> None:
     for name in ("in.png", "taken.png"):
         Image.new("RGB", (80, 60), "green").save(tmp_path / name)
     (tmp_path / "broken.png").write_text("no picture")
-    assert_one_line(cli("convert", *arguments, "--dry-run"), *words)
+    assert_one_line(here("convert", *arguments, "--dry-run"), *words)
 
 
 def test_two_inputs_that_would_become_one_file_are_refused_before_anything_is_done(
-    cli: Cli, tmp_path: Path
+    here: Cli, tmp_path: Path
 ) -> None:
     for folder in ("p", "q", "res"):
         (tmp_path / folder).mkdir()
@@ -86,12 +86,12 @@ def test_two_inputs_that_would_become_one_file_are_refused_before_anything_is_do
         Image.new("RGB", (32, 32), "green").save(tmp_path / folder / "x.jpg")
         make_clip(tmp_path / folder / "v.mp4", frames=2)
     Image.new("RGB", (32, 32), "green").save(tmp_path / "first.png")
-    refused = cli("convert", "first.png", "p/x.jpg", "q/x.jpg", "-o", "res", "--overwrite")
+    refused = here("convert", "first.png", "p/x.jpg", "q/x.jpg", "-o", "res", "--overwrite")
     assert_one_line(refused, "p/x.jpg", "q/x.jpg", "x.summer2winter.jpg")
-    assert_one_line(cli("convert", "p/v.mp4", "q/v.mp4", "-o", "res"), "p/v.mp4", "q/v.mp4")
-    assert_one_line(cli("convert", "p/v.mp4", "p/v.mp4"), "would both become")
+    assert_one_line(here("convert", "p/v.mp4", "q/v.mp4", "-o", "res"), "p/v.mp4", "q/v.mp4")
+    assert_one_line(here("convert", "p/v.mp4", "p/v.mp4"), "would both become")
     assert not [*(tmp_path / "res").iterdir()]
     make_clip(tmp_path / "p" / "v.mkv", frames=2)  # these have places of their own
-    assert cli("convert", "p/v.mp4", "p/v.mkv", "p/x.jpg", "q/x.jpg", "--dry-run").returncode == 0
-    lossless = cli("convert", "p/v.mp4", "p/v.mkv", "--codec", "ffv1", "--dry-run")
+    assert here("convert", "p/v.mp4", "p/v.mkv", "p/x.jpg", "q/x.jpg", "--dry-run").returncode == 0
+    lossless = here("convert", "p/v.mp4", "p/v.mkv", "--codec", "ffv1", "--dry-run")
     assert_one_line(lossless, "v.summer2winter.mkv")

@@ -1,6 +1,6 @@
 """The built-in demonstration: the same every time, moving smoothly, green, audible."""
 
-from itertools import pairwise
+from itertools import islice, pairwise
 
 import numpy as np
 import pytest
@@ -20,11 +20,6 @@ def test_frames_have_the_asked_size_and_count(shot: list[NDArray[np.uint8]]) -> 
     assert {(frame.shape, frame.dtype.name) for frame in shot} == {((180, 320, 3), "uint8")}
 
 
-def test_the_standard_shot() -> None:
-    first = next(iter(demo.frames()))
-    assert first.shape == (demo.SIZE[1], demo.SIZE[0], 3)
-
-
 @pytest.mark.parametrize("size", [(64, 96), (131, 75)])
 def test_other_sizes_leave_nothing_black(size: tuple[int, int]) -> None:
     for frame in demo.frames(size, 3):
@@ -38,8 +33,8 @@ def test_no_frames() -> None:
 
 def test_frames_are_the_same_every_time(shot: list[NDArray[np.uint8]]) -> None:
     picture._scene.cache_clear()
-    again = list(demo.frames((320, 180), 24))
-    assert all(np.array_equal(a, b) for a, b in zip(shot, again, strict=True))
+    again = islice(demo.frames((320, 180), 24), 6)
+    assert all(np.array_equal(a, b) for a, b in zip(shot[:6], again, strict=True))
 
 
 def test_frames_change_smoothly(shot: list[NDArray[np.uint8]]) -> None:

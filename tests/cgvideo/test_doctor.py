@@ -2,6 +2,7 @@
 
 import json
 import sys
+import tempfile
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from commandline import Cli
 
 from cgvideo.cli import main
 from cgvideo.cli.doctor import described, doctor
-from cgvideo.codec.hardware import Trial
+from cgvideo.codec.hardware import MISSING, Trial
 from cgvideo.doctor import Diagnosis, Examination, Finding, diagnose, examination, examine
 from cgvideo.doctor.examination import Folder, look_at
 from engines.survey import runtimes
@@ -26,7 +27,13 @@ RTX = Gpu("NVIDIA GeForce RTX 4090", (8, 9), 24 << 30)
 PASCAL = Gpu("NVIDIA GeForce GTX 1080", (6, 1), 8 << 30)
 BLACKWELL = Gpu("NVIDIA GeForce RTX 5090", (12, 0), 32 << 30)
 SPEED = Answer({"seconds": 0.1, "identity": {"backend": "openvino", "precision": "fp32"}})
-ABSENT = {name: Runtime(name) for name in ("torch", "onnxruntime", "tensorrt", "tensorrt_rtx")}
+HOPPER = Gpu("NVIDIA H100 80GB HBM3", (9, 0), 80 << 30)
+ABSENT = {
+    name: Runtime(name)
+    for name in ("torch", "onnxruntime", "tensorrt", "tensorrt_rtx", "cuda.core")
+}
+BINDINGS = {"cuda.core": Runtime("cuda.core", "1.2.2", {"version": "1.2.2"})}
+RAN = {"tried": "generator", "device": "cuda:0", "precision": "fp16"}
 OPENVINO = Runtime("openvino", "2026.4.1", {"precision": "fp32", "devices": ["CPU"]})
 FOLDER = Folder(Path("somewhere"), writable=True, size=0, free=1 << 40)
 
@@ -239,6 +246,99 @@ def test_a_broken_driver_is_blamed_once() -> None:
     assert "not tried" in _about(diagnosis, "NVENC").found
 
 
+def _on(gpu: Gpu, **runtimes: Runtime) -> Diagnosis:
+    nvidia = Nvidia(True, True, "580.1", "13.0", (gpu,))
+    return diagnose(_seen(survey=_survey(nvidia, **runtimes)))
+
+
+def test_tensorrt_that_ran_is_what_convert_uses() -> None:
+    rtx = Runtime("tensorrt_rtx", "1.7.1", RAN)
+    torch = Runtime("torch", "2.13.0", {"device": "cuda", "precision": "fp16"})
+    diagnosis = _on(RTX, tensorrt_rtx=rtx, torch=torch, **BINDINGS)
+    assert "through TensorRT in fp16" in _about(diagnosis, "RTX 4090, 24 GiB").means
+    assert "ran a small generator" in _about(diagnosis, "TensorRT for RTX 1.7.1").found
+    assert _about(diagnosis, "cuda-core").mark == "ok"
+    assert not any(each.mark == "better" for each in diagnosis.findings if "GPU" in each.found)
+    alone = _on(RTX, tensorrt_rtx=rtx, **BINDINGS)
+    assert _about(alone, "PyTorch is not installed").mark == "ok"
+
+
+@pytest.mark.parametrize(
+    ("gpu", "mend"),
+    [
+        (RTX, "pip install 'cgvideo[tensorrt]'"),
+        (BLACKWELL, "pip install 'cgvideo[tensorrt]'"),
+        (HOPPER, "pip install tensorrt cuda-core"),
+        (PASCAL, ""),
+    ],
+)
+def test_each_gpu_gets_the_line_of_the_tensorrt_that_suits(gpu: Gpu, mend: str) -> None:
+    diagnosis = _on(gpu)
+    findings = [each for each in diagnosis.findings if each.found.startswith("TensorRT")]
+    assert len(findings) == 1
+    assert findings[0].mend.startswith(mend)
+    assert findings[0].mark == ("better" if mend else "ok")
+    assert mend in _about(diagnosis, "compute capability").mend
+    assert "cgvideo[torch]" in _about(diagnosis, "compute capability").mend
+
+
+def test_a_tensorrt_that_does_not_suit_is_told_with_the_one_that_does() -> None:
+    built = Runtime("tensorrt_rtx", "1.7.1", {"tried": "builder"})
+    torch = Runtime("torch", "2.13.0", {"device": "cuda", "precision": "fp16"})
+    diagnosis = _on(HOPPER, tensorrt_rtx=built, torch=torch, **BINDINGS)
+    unsuited = _about(diagnosis, "does not run on NVIDIA H100")
+    assert unsuited.mark == "ok"
+    assert "export --target tensorrt" in unsuited.means
+    assert "pypi.nvidia.com" in _about(diagnosis, "is not installed").mend
+    assert "through PyTorch" in _about(diagnosis, "compute capability").means
+    both = _on(HOPPER, tensorrt_rtx=built, tensorrt=Runtime("tensorrt", "11.4", RAN), **BINDINGS)
+    assert "through TensorRT" in _about(both, "compute capability").means
+
+
+def test_tensorrt_without_its_bindings_is_not_used() -> None:
+    rtx = Runtime("tensorrt_rtx", "1.7.1", {"tried": "builder"})
+    diagnosis = _on(RTX, tensorrt_rtx=rtx)
+    finding = _about(diagnosis, "cuda-core")
+    assert finding.mark == "better"
+    assert "cgvideo[tensorrt]" in finding.mend
+    assert "nothing uses it" in _about(diagnosis, "compute capability").means
+
+
+def test_tensorrt_that_fails_says_why_and_what_convert_does() -> None:
+    torch = Runtime("torch", "2.13.0", {"device": "cuda", "precision": "fp16"})
+    failing = Runtime("tensorrt_rtx", "1.7.1", {}, "TensorRT fails on cuda:0 (no memory)")
+    diagnosis = _on(RTX, tensorrt_rtx=failing, torch=torch, **BINDINGS)
+    finding = _about(diagnosis, "no memory")
+    assert (finding.mark, finding.means) == ("broken", "convert goes on without it")
+    assert "through PyTorch" in _about(diagnosis, "compute capability").means
+    crashing = Runtime("tensorrt_rtx", "1.7.1", {}, "crashes (SIGSEGV)")
+    finding = _about(_on(RTX, tensorrt_rtx=crashing, torch=torch, **BINDINGS), "SIGSEGV")
+    assert "--backend torch" in finding.mend  # no other process would catch it
+    old = Nvidia(True, True, "560.1", "12.6", (RTX,))
+    seen = _seen(survey=_survey(old, tensorrt_rtx=failing, **BINDINGS))
+    assert "newest driver" in _about(diagnose(seen), "no memory").mend
+
+
+def test_without_a_gpu_rtx_builds_for_others() -> None:
+    rtx = Runtime("tensorrt_rtx", "1.7.1", {"tried": "builder"})
+    finding = _about(diagnose(_seen(survey=_survey(tensorrt_rtx=rtx))), "TensorRT for RTX")
+    assert finding.mark == "ok"
+    assert "cgvideo export --target tensorrt" in finding.means
+    centre = Runtime("tensorrt", "11.4", {"tried": ""})
+    finding = _about(diagnose(_seen(survey=_survey(tensorrt=centre))), "TensorRT 11.4")
+    assert "of no use without" in finding.means
+    broken = Runtime("tensorrt_rtx", "1.7.1", {}, "does not load (libnvinfer)")
+    finding = _about(diagnose(_seen(survey=_survey(tensorrt_rtx=broken))), "libnvinfer")
+    assert (finding.mark, finding.vital) == ("broken", False)
+
+
+def test_a_second_gpu_is_told_how_to_ask_for_it() -> None:
+    rtx = Runtime("tensorrt_rtx", "1.7.1", RAN)
+    nvidia = Nvidia(True, True, "580.1", "13.0", (RTX, BLACKWELL))
+    diagnosis = diagnose(_seen(survey=_survey(nvidia, tensorrt_rtx=rtx, **BINDINGS)))
+    assert "--device cuda:1" in _about(diagnosis, "RTX 5090").means
+
+
 def test_what_stops_a_conversion_is_not_the_driver_where_openvino_fails() -> None:
     nvidia = Nvidia(True, True, problem="crashes (SIGSEGV)")
     seen = _seen(
@@ -255,7 +355,7 @@ def test_a_network_that_is_compiled_first_gets_the_time_for_it(
 ) -> None:
     waits: list[float] = []
 
-    def note(module: str, question: str, seconds: float) -> Answer:
+    def note(module: str, *words: str, seconds: float) -> Answer:
         waits.append(seconds)
         return SPEED
 
@@ -267,19 +367,42 @@ def test_a_network_that_is_compiled_first_gets_the_time_for_it(
     assert (waits[0] >= 180) is (device == "cuda")
 
 
-def test_a_broken_driver_is_not_asked_for_its_encoders(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_broken_driver_is_not_asked_for_its_encoders_nor_its_speed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     tried: list[str] = []
+    timed: list[tuple[str, ...]] = []
 
     def note(codec: str) -> Trial:
         tried.append(codec)
         return Trial()
 
+    def time(module: str, *words: str, seconds: float) -> Answer:
+        timed.append(words)
+        return SPEED
+
     nvidia = Nvidia(True, True, problem="hangs")
     monkeypatch.setattr(examination, "survey", lambda: _survey(nvidia))
     monkeypatch.setattr(examination, "try_encoder", note)
-    monkeypatch.setattr(examination, "ask", lambda module, question, seconds: SPEED)
+    monkeypatch.setattr(examination, "ask", time)
     assert examine().hardware == {}
     assert tried == ["h264"]
+    assert timed == [("speed", "cpu")]
+
+
+def test_a_driver_that_hangs_is_waited_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever begins with the driver would hang as it does."""
+    asked: list[tuple[str, ...]] = []
+
+    def note(module: str, *words: str, seconds: float = 0) -> Answer:
+        asked.append(words)
+        return Answer(problem="hangs") if words == ("nvidia",) else Answer()
+
+    monkeypatch.setattr(runtimes, "ask", note)
+    monkeypatch.setattr(runtimes, "_version", lambda name: "1")
+    found = runtimes.survey()
+    assert sorted(asked) == [("nvidia",), ("onnxruntime",), ("openvino",), ("torch", "cpu")]
+    assert found.runtimes["tensorrt"].version == "1"
 
 
 def test_a_gpu_in_use_is_well_and_named() -> None:
@@ -328,6 +451,16 @@ def test_what_is_wrong_is_marked_with_its_mend(
     assert diagnosis.able is not vital
 
 
+def test_an_encoder_that_this_pyav_lacks_is_not_the_drivers_fault() -> None:
+    nvidia = Nvidia(True, True, "580.1", "13.0", (RTX,))
+    trials = {"h264_nvenc": Trial(MISSING), "hevc_nvenc": Trial("too old")}
+    diagnosis = diagnose(_seen(survey=_survey(nvidia), hardware=trials))
+    lacking, failing = (_about(diagnosis, f"{name} does not work") for name in trials)
+    assert "driver" not in lacking.mend
+    assert "av" in lacking.mend.split()
+    assert "driver" in failing.mend
+
+
 def test_folders_are_looked_at_and_not_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -353,6 +486,22 @@ def test_a_package_that_does_not_load_is_said_in_a_line(
     assert left.value.code == 1
     said = capsys.readouterr().err
     assert "does not load" in said
+    assert "bug" not in said
+
+
+def test_no_folder_for_temporary_files_is_said_in_a_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def nowhere() -> str:
+        raise FileNotFoundError(2, "No usable temporary directory found in ['/tmp']")
+
+    monkeypatch.setattr(sys, "argv", ["cgvideo", "doctor"])
+    monkeypatch.setattr(tempfile, "gettempdir", nowhere)
+    with pytest.raises(SystemExit) as left:
+        main()
+    assert left.value.code == 1
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert "TMPDIR" in said
     assert "bug" not in said
 
 

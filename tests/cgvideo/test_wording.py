@@ -6,8 +6,14 @@ import pytest
 from clips import make_clip
 from converting import plan_for
 
+from cgvideo.cli.convert import convert_one
+from cgvideo.cli.display import PlainDisplay
+from cgvideo.cli.interrupt import Interruption
 from cgvideo.cli.wording import cost_line, cost_of_smaller, size_text, span
 from cgvideo.estimate import Estimate
+from cgvideo.settings import Settings
+from engines.errors import UserError
+from engines.library import find_model
 
 
 def test_a_long_run_is_told_what_a_smaller_size_would_take(tmp_path: Path) -> None:
@@ -46,3 +52,18 @@ def test_spans_are_graspable(seconds: float, words: str) -> None:
 def test_sizes_are_graspable() -> None:
     assert size_text(1_234_567) == "1.2 MB"
     assert size_text(12_345_678_901) == "12.3 GB"
+
+
+def test_waiting_for_another_process_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("engines.store.EngineStore", lambda on_build, on_wait: on_wait({}))
+    with pytest.raises(UserError):
+        convert_one(
+            tmp_path / "no.mp4",
+            find_model("summer2winter"),
+            Settings(),
+            PlainDisplay(),
+            Interruption(1),
+        )
+    assert "waiting for another cgvideo" in capsys.readouterr().err

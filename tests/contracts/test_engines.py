@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from fake_tensorrt import GENERATIONS, fake_gpu
+from generators import SMALL, random_model
 from gpus import require_cuda
 
 from engines.backends import open_engine
@@ -23,6 +24,7 @@ class Kind:
 
     backend: Any
     device: str = "cpu"
+    faked: bool = False
 
     def request(self, **wanted: Any) -> EngineRequest:
         return EngineRequest(self.backend, self.device, **{"streams": 1, **wanted})
@@ -43,22 +45,24 @@ KINDS = [
 ]
 
 
-@pytest.fixture(scope="module")
-def model():
-    return find_model("summer2winter")
-
-
 @pytest.fixture(scope="module", params=KINDS)
 def kind(request):
     kind = request.param
     if kind.device in GENERATIONS:
         # Without a GPU: all of it but TensorRT and CUDA, which are recording fakes.
-        with fake_gpu(kind.device):
-            yield Kind(kind.backend, "cuda")
+        with fake_gpu(kind.device), pytest.MonkeyPatch.context() as patch:
+            patch.setattr("engines.tensorrt.backend.VERIFY_SECONDS", 0)  # one of eight pictures
+            yield Kind(kind.backend, "cuda", faked=True)
         return
     if kind.device == "cuda":
         require_cuda(kind.backend)
     yield kind
+
+
+@pytest.fixture(scope="module")
+def model(kind):
+    """A fake is verified with each engine and is no faster than a CPU: a small model will do."""
+    return random_model(SMALL) if kind.faked else find_model("summer2winter")
 
 
 @pytest.fixture(scope="module")
@@ -246,12 +250,12 @@ def test_it_says_what_it_is(engine, model, kind):
         ({"streams": -1}, "-1 streams"),
     ],
 )
-def test_nonsense_is_the_users_error(model, wanted, message):
+def test_nonsense_is_the_users_error(wanted, message):
     with pytest.raises(UserError, match=message):
-        open_engine(model, EngineRequest(**wanted))
+        open_engine(random_model(SMALL), EngineRequest(**wanted))
 
 
-def test_a_missing_package_names_the_install_line(model, monkeypatch):
+def test_a_missing_package_names_the_install_line(monkeypatch):
     monkeypatch.setattr("engines.backends.find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"pip install 'cgvideo\[torch\]'"):
-        open_engine(model, EngineRequest("torch"))
+        open_engine(random_model(SMALL), EngineRequest("torch"))

@@ -5,34 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from generators import SMALL, random_model
 
 from engines.model_file import Model
-from engines.spec import GeneratorSpec
 
 DATA = Path(__file__).parent / "data"
-
-
-def random_model(spec: GeneratorSpec, seed: int = 0, typical: bool = True) -> Model:
-    """A model of `spec` whose activations stay of the order of 1."""
-    rng = np.random.default_rng(seed)
-    weights = {}
-    for layer in spec.layers:
-        fan = layer.inputs * layer.kernel**2 / (4 if layer.transposed else 1)
-        weight = rng.normal(0, fan**-0.5, layer.weight_shape)
-        weights[f"{layer.key}.weight"] = weight
-        if layer.bias:
-            weights[f"{layer.key}.bias"] = rng.normal(0, 0.3, layer.outputs)
-        if layer.affine:
-            weights[f"{layer.norm_key}.weight"] = rng.uniform(0.5, 1.5, layer.outputs)
-            for name in ("bias", "running_mean"):
-                weights[f"{layer.norm_key}.{name}"] = rng.normal(0, 0.3, layer.outputs)
-            weights[f"{layer.norm_key}.running_var"] = rng.uniform(0.2, 1, layer.outputs)
-    weights = {key: array.astype(np.float16) for key, array in weights.items()}
-    mean = std = None
-    if typical:
-        mean = rng.normal(0, 0.3, spec.statistics_channels).astype(np.float32)
-        std = rng.uniform(0.3, 1, spec.statistics_channels).astype(np.float32)
-    return Model("random", spec, weights, mean, std, {"does": "nothing"}, sha256="0" * 64)
 
 
 @pytest.fixture(scope="session")
@@ -42,7 +19,7 @@ def make_model() -> Callable[..., Model]:
 
 @pytest.fixture(scope="session")
 def small_model() -> Model:
-    return random_model(GeneratorSpec(base_channels=8, blocks=2, upsampling="transpose4"))
+    return random_model(SMALL)
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,7 @@ from engines.backends import open_engine
 from engines.engine import EngineRequest
 from engines.errors import UserError
 from engines.export import FORMS, SUFFIXES, ExportRequest, export, sidecar_of
+from engines.library import find_model
 from engines.openvino_runtime import run_file
 from engines.profile import parse_profile
 from engines.spec import GeneratorSpec
@@ -90,10 +91,9 @@ def test_a_range_of_sizes(tmp_path, small_model, frames, target):
 
 
 @pytest.mark.parametrize("target", TARGETS)
-def test_halves_are_half_the_size(tmp_path, check_picture, target):
-    from engines.library import find_model
-
-    model = find_model("winter2summer")
+@pytest.mark.parametrize("name", ["", pytest.param("winter2summer", marks=pytest.mark.slow)])
+def test_halves_are_half_the_size(tmp_path, make_model, target, name):
+    model = find_model(name) if name else make_model(GeneratorSpec(base_channels=16, blocks=3))
     sizes = {}
     for precision in ("fp32", "fp16"):
         path = tmp_path / f"{precision}{SUFFIXES[target]}"

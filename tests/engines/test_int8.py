@@ -15,7 +15,9 @@ from engines.store import EngineStore
 from engines.verify import Parity, held_frames
 
 
-@pytest.mark.parametrize("name", ["summer2winter", "winter2summer"])
+@pytest.mark.parametrize(
+    "name", ["summer2winter", pytest.param("winter2summer", marks=pytest.mark.slow)]
+)
 def test_the_starter_models_hold_their_picture(name, tmp_path):
     model = find_model(name)
     request = EngineRequest("openvino", precision="int8", streams=1)

@@ -1,5 +1,7 @@
+import hashlib
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -82,6 +84,37 @@ def test_typical_statistics_are_scale_and_shift(small_model):
     assert packed.shape == (1, 2, small_model.spec.statistics_channels)
     np.testing.assert_allclose(packed[0, 0], 1 / small_model.std, rtol=1e-3)
     np.testing.assert_allclose(packed[0, 1], -small_model.mean / small_model.std, rtol=1e-3)
+
+
+def test_hash_and_weights_are_of_one_file(written, small_model, make_model, monkeypatch):
+    """Though it is replaced in the moment when it is read."""
+    other = written.with_name("other.safetensors")
+    write_model(other, make_model(small_model.spec, seed=5))
+    sha256 = {path: hashlib.sha256(path.read_bytes()).hexdigest() for path in (written, other)}
+    first, second = read_model(written), read_model(other)
+    real = Path.open
+
+    def replaced(path, *arguments):
+        if path == written and other.exists():
+            other.replace(written)
+        return real(path, *arguments)
+
+    monkeypatch.setattr(Path, "open", replaced)
+    model = read_model(written)
+    expected = first if model.sha256 == sha256[written] else second
+    assert model.sha256 in sha256.values()
+    np.testing.assert_array_equal(
+        model.weights["model.1.weight"], expected.weights["model.1.weight"]
+    )
+
+
+def test_a_film_is_not_read_into_memory(tmp_path):
+    path = tmp_path / "film.mp4"
+    with path.open("wb") as file:
+        file.write(b"\0\0\0\x18ftypmp42")
+        file.truncate(1 << 40)
+    with pytest.raises(UserError, match="not a model file"):
+        read_model(path)
 
 
 @pytest.mark.parametrize("kept", [0, 4, 100, 3000])

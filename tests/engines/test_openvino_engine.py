@@ -6,11 +6,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from engines import openvino_engine
 from engines.backends import open_engine
 from engines.engine import EngineRequest
 from engines.errors import UserError
 from engines.library import find_model
 from engines.openvino_engine import StreamTimings, measure_streams
+from engines.openvino_runtime import usual_threads
 from engines.store import EngineStore
 from engines.survey.machine import processor
 
@@ -67,6 +69,31 @@ def test_a_precision_that_the_cpu_lacks_is_said(small_model, precision):
             open_engine(small_model, request)
 
 
+@pytest.mark.parametrize(
+    ("kept", "refusal"),
+    [(True, RuntimeError("places\nno primitive")), (False, UserError("no primitive"))],
+)
+def test_bf16_that_does_not_compile_gives_way_to_fp32(
+    small_model, tmp_path, monkeypatch, kept, refusal
+):
+    """As where ONEDNN_MAX_CPU_ISA forbids what the processor has, and OpenVINO says bf16 all the same."""
+    compiled = openvino_engine._compile
+
+    def refuse(model, request):
+        if request.precision == "bf16":
+            raise refusal
+        return compiled(model, request)
+
+    monkeypatch.setattr(openvino_engine, "_compile", refuse)
+    monkeypatch.setattr(openvino_engine, "best_precision", lambda device, pixels: "bf16")
+    store = EngineStore(tmp_path) if kept else None
+    with open_engine(small_model, EngineRequest("openvino", size=(64, 64)), store) as engine:
+        assert engine.identity["precision"] == "fp32"
+        assert "bf16 fails here (no primitive)" in engine.why
+    with pytest.raises(UserError, match="no primitive"):
+        open_engine(small_model, EngineRequest("openvino", precision="bf16", streams=1), store)
+
+
 def _capabilities(model):
     with open_engine(model, EngineRequest("openvino")) as engine:
         return engine.identity["capabilities"].split()
@@ -90,6 +117,15 @@ def test_more_streams_must_earn_it():
 def test_threads_are_respected(small_model):
     with open_engine(small_model, EngineRequest("openvino", threads=1, streams=1)) as engine:
         assert engine.identity["threads"] == "1"
+
+
+def test_no_more_threads_than_the_quota_feeds(small_model, monkeypatch):
+    """By itself OpenVINO goes by the cores that it may run on."""
+    for quota, expected in ((0.5, "1"), (None, str(usual_threads()))):
+        limited = replace(processor(), quota=quota)
+        monkeypatch.setattr(openvino_engine, "processor", lambda limited=limited: limited)
+        with open_engine(small_model, EngineRequest("openvino", streams=1)) as engine:
+            assert engine.identity["threads"] == expected
 
 
 @pytest.mark.parametrize("device", ["npu7", ""])

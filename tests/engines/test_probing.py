@@ -10,9 +10,12 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from fake_tensorrt import GENERATIONS, fake_gpu
 
+from engines.errors import UserError
 from engines.survey import probes, runtimes
 from engines.survey.probing import ask
+from engines.tensorrt.flavour import installed
 
 MISCHIEF = """
 import os, sys, time
@@ -21,6 +24,7 @@ from engines.survey.probing import reply
 def crash(): os.abort()
 def hang(): time.sleep(60)
 def fail(): raise ImportError("libnothing.so.1: cannot open shared object file\\nand more")
+def hush(): raise AssertionError
 def leave(): os._exit(7)
 def chat():
     print("loading the plugin", flush=True)
@@ -34,7 +38,7 @@ def listing():
 def nvidia(): MISCHIEF()
 
 if __name__ == "__main__":
-    reply({f.__name__: f for f in (crash, hang, fail, leave, chat, babble, listing, nvidia)})
+    reply({f.__name__: f for f in (crash, hang, fail, hush, leave, chat, babble, listing, nvidia)})
 """
 
 
@@ -59,6 +63,7 @@ def mischief(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
             marks=pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals"),
         ),
         ("fail", "ImportError: libnothing.so.1: cannot open shared object file"),
+        ("hush", "AssertionError"),
         ("leave", "fails (exit code 7)"),
         ("babble", "answers nonsense"),
         ("listing", "answers nonsense"),
@@ -160,6 +165,47 @@ def test_pytorch_is_tried_without_compiling_anything(monkeypatch):
         probes.torch("cuda")
     assert asked[0].device == "cuda"
     assert asked[0].size is None  # a fixed size is compiled, longer than a child may take
+
+
+@pytest.mark.parametrize("generation", GENERATIONS)
+def test_tensorrt_is_tried_by_running_a_generator(generation):
+    with fake_gpu(generation) as record:
+        facts = probes.tensorrt(generation)
+    assert facts["tried"] == "generator"
+    assert facts["device"] == "cuda:0"
+    assert facts["precision"] in ("fp16", "fp32")
+    assert "deserialize" in record
+    with fake_gpu(generation, {"run"}), pytest.raises(UserError, match="does not run") as caught:
+        probes.tensorrt(generation)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("package", "gone", "tried"),
+    [
+        ("tensorrt_rtx", "driver", "builder"),
+        ("tensorrt", "driver", ""),  # to load it would crash
+        ("tensorrt_rtx", "bindings", "builder"),
+    ],
+)
+def test_tensorrt_that_cannot_run_here_is_asked_for_less(package, gone, tried):
+    with fake_gpu(package) as record, pytest.MonkeyPatch.context() as patch:
+        if gone == "driver":
+            patch.setattr(probes, "driver", lambda: None)
+        else:
+            patch.setitem(sys.modules, "cuda.core", None)  # its import fails
+        if not tried:
+            patch.setitem(sys.modules, package, None)
+        assert probes.tensorrt(package) == {"tried": tried}
+        assert "deserialize" not in record
+
+
+def test_rtx_makes_a_builder_without_a_gpu():
+    if not any(flavour.builds_anywhere for flavour in installed()):
+        pytest.skip("TensorRT for RTX is not installed")
+    found = runtimes.runtime("tensorrt_rtx")
+    assert found.works, found.problem
+    assert found.version
 
 
 def test_the_speed_is_the_usual_not_the_best(monkeypatch):

@@ -5,14 +5,19 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 import time
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from fake_tensorrt import fake_gpu
+from PIL import Image
 
 from engines import store as store_module
+from engines import verify
 from engines.backends import open_engine
 from engines.engine import EngineRequest
 from engines.errors import UserError
@@ -189,15 +194,35 @@ def test_what_is_not_ours_is_left_alone(store: EngineStore, monkeypatch) -> None
     assert (store.folder / "graph" / "nodes.py").exists()
 
 
-def test_what_cannot_be_removed_is_said(store: EngineStore, monkeypatch) -> None:
+def test_what_cannot_be_removed_is_said_and_all_else_goes(store: EngineStore, monkeypatch) -> None:
+    real = shutil.rmtree
     store.get(KEY, Builder())
+    stuck = _only_entry(store)
+    for number in range(3):
+        store.get(KEY | {"number": str(number)}, Builder())
 
-    def refuse(*arguments, **wanted):
-        raise PermissionError(13, "Permission denied")
+    def refuse(folder):
+        if folder == stuck:
+            raise PermissionError(13, "Permission denied", str(folder))
+        real(folder)
 
     monkeypatch.setattr(shutil, "rmtree", refuse)
-    with pytest.raises(UserError, match="Permission denied"):
+    with pytest.raises(UserError, match=r"Permission denied.*; others removed: 3,") as refused:
         store.clear()
+    assert str(stuck) in refused.value.problem
+    assert _only_entry(store) == stuck
+
+
+def test_what_another_process_removes_is_not_counted(store: EngineStore, monkeypatch) -> None:
+    real = shutil.rmtree
+    store.get(KEY, Builder())
+
+    def too_late(folder):
+        real(folder)
+        raise FileNotFoundError(2, "No such file or directory", str(folder))
+
+    monkeypatch.setattr(shutil, "rmtree", too_late)
+    assert store.clear() == (0, 0)
 
 
 def test_what_a_killed_build_left_goes_with_the_next(store: EngineStore) -> None:
@@ -237,6 +262,30 @@ def test_two_processes_build_once(tmp_path: Path) -> None:
     (tmp_path / "go").touch()
     assert [process.wait(60) for process in processes] == [0, 0]
     assert (tmp_path / "builds").read_text() == "x"
+
+
+def test_who_waits_for_anothers_build_is_told_and_gets_it(tmp_path: Path) -> None:
+    told: list[object] = []
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slow() -> Built:
+        begun.set()
+        assert go_on.wait(20)
+        return Built(b"built")
+
+    def wait(key: object) -> None:
+        told.append(key)
+        go_on.set()
+
+    first = threading.Thread(target=EngineStore(tmp_path).get, args=(KEY, slow))
+    first.start()
+    assert begun.wait(20)
+    kept = EngineStore(tmp_path, on_wait=wait).get(KEY, Builder())
+    first.join()
+    assert (kept.content, kept.built_now) == (b"built", False)
+    assert told == [KEY]
+    EngineStore(tmp_path, on_wait=wait).get(KEY | {"size": "any"}, Builder())
+    assert told == [KEY]
 
 
 def test_a_stored_engine_gives_the_same_bytes(store: EngineStore, small_model) -> None:
@@ -323,3 +372,32 @@ def test_pytorch_in_less_than_fp32_is_verified_once(
     monkeypatch.setitem(LEAST_PSNR, "bf16", 98.0)
     with pytest.raises(UserError, match="the picture suffers"):
         open_engine(small_model, request, store)
+
+
+@pytest.mark.parametrize("backend", ["openvino", "torch", "tensorrt"])
+def test_a_parity_counts_for_the_pictures_that_it_was_measured_on(
+    store: EngineStore, small_model, monkeypatch, tmp_path: Path, backend
+) -> None:
+    if backend == "torch":
+        pytest.importorskip("engines.torch_engine", exc_type=ImportError)
+    precision = {"torch": "bf16", "tensorrt": "fp16"}.get(backend, "fp32")
+    request = EngineRequest(backend, precision=precision, streams=1, size=(64, 96))
+    told: list[object] = []
+    store = EngineStore(tmp_path, on_build=told.append)
+
+    def builds() -> int:
+        told.clear()
+        verify.pictures_digest.cache_clear()
+        with open_engine(small_model, request, store):
+            return len(told)
+
+    others = tmp_path / "pictures"
+    shutil.copytree(verify._FOLDER, others)
+    with fake_gpu("tensorrt") if backend == "tensorrt" else nullcontext():
+        assert [builds(), builds()] == [1, 0]
+        monkeypatch.setattr(verify, "_FOLDER", others)
+        assert builds() == 0  # wherever they lie
+        first = min(others.iterdir())
+        Image.open(first).transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(first)
+        assert builds() == 1
+    verify.pictures_digest.cache_clear()

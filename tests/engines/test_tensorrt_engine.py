@@ -105,6 +105,7 @@ def test_an_engine_for_any_size_takes_memory_for_the_size_in_hand(model, generat
             (1, 1080, 1920, 3),
             (1, 4096, 4096, 3),
         )
+        assert "limit" not in record.names()  # the largest need not fit this GPU
         for size in ((32, 48), (64, 32), (64, 32)):
             record.clear()
             assert engine(frames(1, size)).shape == (1, *size, 3)
@@ -136,6 +137,58 @@ def test_each_failure_is_one_line(model, generation, trouble, said):
         opened(model)
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_the_plan_is_built_on_the_gpu_that_runs_it(model, generation):
+    with fake_gpu(generation, gpus=2) as record, opened(model, device="cuda:1") as engine:
+        assert ("built on", 1) in record
+        assert engine.identity["device"] == "cuda:1"
+
+
+def test_memory_is_freed_with_the_device_of_the_engine(model, generation):
+    with fake_gpu(generation) as record:
+        with opened(model) as engine:
+            record.clear()
+        assert record.names() == ["set_current"]  # who closes it may be another thread
+        with pytest.raises(RuntimeError, match="closed"):
+            engine(frames())
+
+
+def test_a_driver_that_is_too_old_is_told(model):
+    said = "TensorRT does not start: NVIDIA's driver is missing, or older.*Update the driver"
+    with fake_gpu("tensorrt", {"driver"}), pytest.raises(UserError, match=said):
+        opened(model)
+
+
+def test_memory_that_is_not_there_is_told_in_a_call_too(model, generation):
+    troubles: set[str] = set()
+    with fake_gpu(generation, troubles), opened(model, size=None) as engine:
+        troubles.add("memory")
+        with pytest.raises(RuntimeError, match="CUDA_ERROR_OUT_OF_MEMORY"):
+            engine(frames())
+        troubles.clear()
+        assert engine(frames()).shape == (1, *SIZE, 3)
+
+
+def test_for_want_of_memory_nothing_is_built_again(model, generation, tmp_path):
+    store = EngineStore(tmp_path)
+    with fake_gpu(generation), opened(model, store):
+        pass
+    with fake_gpu(generation, {"memory"}) as record:
+        with pytest.raises(RuntimeError, match="CUDA_ERROR_OUT_OF_MEMORY"):
+            opened(model, store)
+        assert "built" not in record
+
+
+def test_a_runtime_cache_that_is_not_taken_is_replaced(model, tmp_path):
+    store = EngineStore(tmp_path)
+    with fake_gpu("tensorrt_rtx"), opened(model, store):
+        pass
+    (entry,) = (entry for entry in store.entries() if entry.key.get("what") == "runtime cache")
+    store.put(entry.key, Built(b"of another time"))
+    with fake_gpu("tensorrt_rtx") as record, opened(model, store):
+        assert "cache reset" in record
+    assert store.find(entry.key).content == b"compiled"
 
 
 def test_what_cannot_be_captured_runs_as_it_is(model):

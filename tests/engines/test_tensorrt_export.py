@@ -9,6 +9,7 @@ from fake_tensorrt import GENERATIONS, fake_gpu
 from engines.errors import UserError
 from engines.export import ExportRequest, export, sidecar_of
 from engines.profile import parse_profile
+from engines.survey.driver import Driver, Gpu
 from engines.tensorrt import export as tensorrt_export
 from engines.tensorrt.export import parse_capabilities
 from engines.tensorrt.flavour import Flavour, flavour_for
@@ -78,6 +79,40 @@ def test_where_there_is_a_gpu_the_engine_is_run(small_model, tmp_path, generatio
         assert "execute_async_v3" not in record.names()
 
 
+@pytest.mark.parametrize("generation", GENERATIONS)
+def test_an_engine_for_large_frames_alone_is_run_with_such(small_model, tmp_path, generation):
+    with fake_gpu(generation) as record:
+        result, _ = exported(small_model, tmp_path / "a.engine", "320x256:384x256:512x512")
+    assert result.on_gpu is not None
+    assert ("set_input_shape", "frames", (1, 256, 384, 3)) in record
+
+
+def test_naming_the_gpu_that_is_here_takes_what_suits_it(small_model, tmp_path):
+    with fake_gpu("tensorrt"):
+        result, sidecar = exported(small_model, tmp_path / "a.engine", capabilities=("SM90",))
+    assert result.on_gpu is not None
+    assert sidecar["tensorrt"]["flavour"] == "TensorRT"
+
+
+def test_without_nvidias_bindings_an_engine_is_built_and_not_run(
+    small_model, tmp_path, monkeypatch
+):
+    with fake_gpu("tensorrt"):
+        monkeypatch.setitem(__import__("sys").modules, "engines.tensorrt.engine", None)
+        result, sidecar = exported(small_model, tmp_path / "a.engine")
+    assert result.on_gpu is None
+    assert sidecar["parity"]["engine"] == "not run here"
+
+
+def test_a_gpu_too_old_is_as_none(small_model, tmp_path, monkeypatch):
+    pytest.importorskip("tensorrt_rtx", reason="TensorRT for RTX is not installed")
+    old = Driver("580.1", (13, 0), (Gpu("NVIDIA Old", (6, 1), 8 << 30),))
+    monkeypatch.setattr("engines.tensorrt.export.driver", lambda: old)
+    result, sidecar = exported(small_model, tmp_path / "a.engine")
+    assert result.on_gpu is None
+    assert "SM89" in sidecar["tensorrt"]["capabilities"]
+
+
 def test_an_engine_that_draws_something_else_is_not_kept(small_model, tmp_path, monkeypatch):
     with fake_gpu("tensorrt_rtx"):
         wrong = tensorrt_export.Parity(20.0, 90)
@@ -98,6 +133,14 @@ def test_a_tensorrt_that_does_not_load_is_told(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "tensorrt", None)
     with pytest.raises(UserError, match=r"TensorRT 11\.4 does not load.*pypi\.nvidia\.com"):
         flavour.load()
+
+
+def test_a_tensorrt_whose_libraries_are_missing_is_told(tmp_path, monkeypatch):
+    (tmp_path / "tensorrt.py").write_text("raise OSError('libnvinfer.so.11:\\n cannot open')")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(__import__("sys").modules, "tensorrt", raising=False)
+    with pytest.raises(UserError, match=r"does not load \(libnvinfer\.so\.11: cannot open\)"):
+        Flavour("tensorrt", "11.4").load()
 
 
 @pytest.mark.parametrize(
