@@ -19,7 +19,7 @@ TYPICAL_PICTURES = 64
 def name_back(name: str) -> str:
     """The name of the other direction: a2b is b2a, anything else gets "-back"."""
     first, two, second = name.partition("2")
-    return f"{second}2{first}" if two and first and second else f"{name}-back"
+    return f"{second}2{first}" if two and first and second and first != second else f"{name}-back"
 
 
 def publish(
