@@ -62,6 +62,8 @@ def train(
     Raises:
         UserError: the losses are lost (the last good checkpoint stays), or the disk is full.
     """
+    for torn in folder.rglob(".*.partial*"):  # of a run that was killed
+        torn.unlink(missing_ok=True)
     trained: Method = Pix2Pix(config, hardware) if config.paired else CycleGan(config, hardware)
     checkpoints = Checkpoints(folder / "checkpoints", config.keep, trained)
     state = checkpoints.load_latest() or TrainState()

@@ -38,7 +38,8 @@ def publish(
     for key, values in network.state_dict().items():
         if key.endswith("num_batches_tracked"):
             continue
-        array = values.detach().float().cpu().numpy().astype(np.float16)
+        with np.errstate(over="ignore"):  # told below
+            array = values.detach().float().cpu().numpy().astype(np.float16)
         if not np.isfinite(array).all():
             raise UserError(
                 f"{name} cannot be kept: its weights are not finite in half precision",

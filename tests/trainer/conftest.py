@@ -1,7 +1,6 @@
 """Tiny domains for all tests of the trainer."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import torch

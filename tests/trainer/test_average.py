@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from engines.network import Generator
 from engines.spec import GeneratorSpec
 from trainer.average import RAMP, Average

@@ -8,16 +8,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from engines.errors import UserError
 from PIL import Image
 from tiny_run import ORANGE, make_domain, texture, tiny
+
+from engines.errors import UserError
 from trainer.data import Batches, Drawing, read_data
 from trainer.pictures import PictureSet
 
 CPU = torch.device("cpu")
 
 
-def drawn(count: int, listed: tuple[int, ...], share: float, draws: int, start: int = 0) -> list[int]:
+def drawn(
+    count: int, listed: tuple[int, ...], share: float, draws: int, start: int = 0
+) -> list[int]:
     drawing = Drawing(7, 0, count, listed, share)
     return [drawing(position) for position in range(start, start + draws)]
 
@@ -195,9 +198,7 @@ def test_a_pair_of_which_one_half_is_damaged_is_left_out(tmp_path: Path) -> None
         make_domain(tmp_path / side, 40)
     (tmp_path / "A" / "003.png").write_bytes(b"no picture")
     (tmp_path / "B" / "017.png").write_bytes(b"no picture")
-    config = tiny(
-        {"source": str(tmp_path / "A"), "target": str(tmp_path / "B")}, method="pix2pix"
-    )
+    config = tiny({"source": str(tmp_path / "A"), "target": str(tmp_path / "B")}, method="pix2pix")
     data = read_data(config)
     names = [[path.name for path in each.paths] for each in (data.source, data.target)]
     assert names[0] == names[1]
@@ -236,7 +237,9 @@ def test_swapped_folders_have_swapped_tests(domains: dict) -> None:
     assert data.test_source.paths[0].parent.name == "testB"
 
 
-def test_copies_of_training_pictures_are_left_out_of_the_tests(domains: dict, tmp_path: Path) -> None:
+def test_copies_of_training_pictures_are_left_out_of_the_tests(
+    domains: dict, tmp_path: Path
+) -> None:
     tests = make_domain(tmp_path / "tests", 2, first=20)
     shutil.copy(Path(domains["source"]) / "000.png", tests / "copy.png")
     data = read_data(tiny(domains, test_source=str(tests)))

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+
 from trainer.losses import PENALTY, distance, for_discriminator, for_generator, gradient_penalty
 
 REAL = torch.tensor([[0.5, 2.0]])

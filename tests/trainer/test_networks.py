@@ -4,10 +4,11 @@ import math
 
 import pytest
 import torch
-from engines.network import Generator
-from engines.spec import GeneratorSpec
 from tiny_run import pictures
 from torch import nn
+
+from engines.network import Generator
+from engines.spec import GeneratorSpec
 from trainer.networks import Discriminator, begin, judge_input, parameters_of
 
 INITIALISATIONS = ("normal", "xavier", "kaiming", "orthogonal")
@@ -69,7 +70,8 @@ def test_the_patchgan_has_the_layers_of_the_papers() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "layers", "field"), [("patch", 3, 70), ("patch", 2, 34), ("patch", 1, 16), ("pixel", 3, 1)]
+    ("kind", "layers", "field"),
+    [("patch", 3, 70), ("patch", 2, 34), ("patch", 1, 16), ("pixel", 3, 1)],
 )
 def test_a_verdict_depends_on_so_many_pixels(kind: str, layers: int, field: int) -> None:
     judge = Discriminator(kind, channels=2, layers=layers, norm="none")
@@ -97,7 +99,9 @@ def test_a_conditional_judge_sees_the_source_first() -> None:
 def test_weights_begin_normal_and_biases_at_zero() -> None:
     network = Generator(GeneratorSpec(base_channels=32, blocks=2))
     begin(network, "normal", 0.02, seeded())
-    weights = torch.cat([v.detach().flatten() for k, v in network.named_parameters() if "weight" in k])
+    weights = torch.cat(
+        [v.detach().flatten() for k, v in network.named_parameters() if "weight" in k]
+    )
     assert weights.mean().abs() < 1e-4
     assert weights.std() == pytest.approx(0.02, rel=0.005)
     assert (weights.abs() < 0.02).float().mean() == pytest.approx(math.erf(0.5**0.5), abs=0.003)

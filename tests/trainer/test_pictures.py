@@ -4,9 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from engines.errors import UserError
 from PIL import Image
 from tiny_run import make_domain, texture
+
+from engines.errors import UserError
 from trainer.pictures import PictureSet, Scaling, find_pictures, without_copies
 
 AS_IS = Scaling("none", 1, 1, 1)
@@ -60,7 +61,8 @@ def test_gray_has_one_brightness(tmp_path: Path) -> None:
     path = make_domain(tmp_path, 1) / "000.png"
     pixels = read(path, gray=True)
     assert np.array_equal(pixels[..., 0], pixels[..., 1])
-    assert np.array_equal(pixels[..., 0], np.asarray(Image.open(path).convert("L")))
+    with Image.open(path) as picture:
+        assert np.array_equal(pixels[..., 0], np.asarray(picture.convert("L")))
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+
 from trainer.data import random_at
 from trainer.pool import Pool
 

@@ -3,6 +3,7 @@
 import math
 
 import pytest
+
 from trainer.schedule import factor
 
 
@@ -28,7 +29,9 @@ def test_each_policy_by_its_formula(policy: str, progress: float, expected: floa
 
 
 def test_a_plateau_takes_a_fifth_for_each_drop() -> None:
-    assert [factor("plateau", 0.5, 0.5, drops) for drops in range(3)] == pytest.approx([1, 0.2, 0.04])
+    assert [factor("plateau", 0.5, 0.5, drops) for drops in range(3)] == pytest.approx(
+        [1, 0.2, 0.04]
+    )
 
 
 @pytest.mark.parametrize("decay_from", [0.0, 0.3, 1.0])
