@@ -231,7 +231,7 @@ def read_settings(path: Path) -> dict[str, Any]:
         raise UserError(f"{path} is no TOML ({error})") from error
     for name in ("source", "target", "test_source", "test_target", "source_list", "target_list"):
         if isinstance(values.get(name), str):
-            values[name] = str(path.parent / values[name])
+            values[name] = str(path.parent / Path(values[name]).expanduser())
     return values
 
 
@@ -282,7 +282,7 @@ def _converted(name: str, kind: Any, value: Any) -> Any:
     """A plain value as the field wants it; raises UserError for one of the wrong kind."""
     kinds = [each for each in get_args(kind) if each is not type(None)] or [kind]
     wanted = str if get_origin(kind) is Literal else kinds[0]
-    if value is None:
+    if value is None and type(None) in get_args(kind):
         return None
     accepted = {float: (int, float), Path: (str, Path)}.get(wanted, (wanted,))
     if not isinstance(value, accepted) or (isinstance(value, bool) and wanted is not bool):

@@ -89,6 +89,8 @@ def test_paths_in_a_file_are_relative_to_it(tmp_path: Path) -> None:
     config = config_from(read_settings(tmp_path / "run.toml"))
     assert config.source == tmp_path / "a"
     assert config.target == Path("/b")
+    (tmp_path / "run.toml").write_text('source = "~/a"\n', encoding="utf-8")
+    assert read_settings(tmp_path / "run.toml")["source"] == str(Path("~/a").expanduser())
 
 
 @pytest.mark.parametrize("content", [b"name = ", b"\xff\xfe", b"[a]\nb = 1\n[a]\n"])
@@ -124,7 +126,7 @@ def test_what_is_needed_is_asked_for(missing: str) -> None:
     [
         ("crop", "256"), ("crop", 256.0), ("crop", True), ("flip", 1), ("flip", "yes"),
         ("cycle", "10"), ("cycle", True), ("name", 3), ("source", 3), ("method", 1),
-        ("norm", ["instance"]), ("blocks", {"a": 1}),
+        ("norm", ["instance"]), ("blocks", {"a": 1}), ("crop", None), ("source", None),
     ],
 )  # fmt: skip
 def test_a_value_of_the_wrong_kind_is_refused(name: str, value: Any) -> None:
