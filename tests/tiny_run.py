@@ -68,9 +68,10 @@ def run(
     folder: Path,
     stop: Callable[[], bool] = lambda: False,
     written: Callable[[Path], None] = lambda path: None,
+    hardware: Hardware = CPU,
 ) -> None:
     """Train, or go on."""
-    train(config, read_data(config), CPU, folder, Watch(stop=stop, written=written))
+    train(config, read_data(config), hardware, folder, Watch(stop=stop, written=written))
 
 
 def stops_after(steps: int) -> Callable[[], bool]:

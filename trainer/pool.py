@@ -25,14 +25,14 @@ class Pool:
         if self.size == 0:
             return pictures
         given = []
-        for picture in pictures.unbind():
+        for picture in pictures.split(1):
             if len(self.kept) < self.size:
                 self.kept.append(picture.clone())
             elif random.random() < 0.5:
                 place = int(random.integers(self.size))
                 picture, self.kept[place] = self.kept[place], picture.clone()
             given.append(picture)
-        return torch.stack(given)
+        return torch.cat(given)
 
     def state(self) -> dict[str, list[Tensor]]:
         """What a checkpoint keeps."""

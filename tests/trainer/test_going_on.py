@@ -1,5 +1,6 @@
 """A run that was interrupted, whenever and however, ends with the bytes of one that was not."""
 
+import dataclasses
 import os
 import signal
 import subprocess
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tiny_run import make_domain, run, stops_after, tiny
+from tiny_run import CPU, make_domain, run, stops_after, tiny
 
 from trainer import loop
 from trainer.checkpoint import read_checkpoint
@@ -105,6 +106,19 @@ def test_it_does_so_when_pictures_are_read_by_workers(
     monkeypatch.setattr("trainer.pictures.MEMORY_BYTES", 0)
     run(config, tmp_path / "again", stop=stops_after(5))
     run(config, tmp_path / "again")
+    same(outcome(tmp_path / "again", 12), outcome(tmp_path / "whole", 12))
+
+
+@pytest.mark.parametrize("adversarial", ["lsgan", "wgangp"])
+def test_it_does_so_in_bf16_and_channels_last(
+    domains: dict, tmp_path: Path, adversarial: str
+) -> None:
+    half = dataclasses.replace(CPU, bf16=True, channels_last=True)
+    config = tiny(domains, adversarial=adversarial, dropout=True, sample_every=5, batch=2)
+    run(config, tmp_path / "whole", hardware=half)
+    for steps in (3, 1):
+        run(config, tmp_path / "again", stop=stops_after(steps), hardware=half)
+    run(config, tmp_path / "again", hardware=half)
     same(outcome(tmp_path / "again", 12), outcome(tmp_path / "whole", 12))
 
 

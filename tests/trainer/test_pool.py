@@ -21,7 +21,7 @@ def test_the_first_are_kept_and_given() -> None:
     pool, random = Pool(5), np.random.default_rng(0)
     for number in range(5):
         assert numbers(pool.exchange(numbered(number), random)) == [number]
-    assert [int(each[0, 0, 0]) for each in pool.kept] == [0, 1, 2, 3, 4]
+    assert [int(each[0, 0, 0, 0]) for each in pool.kept] == [0, 1, 2, 3, 4]
 
 
 def test_then_half_are_exchanged_for_any_that_is_kept() -> None:
@@ -33,7 +33,7 @@ def test_then_half_are_exchanged_for_any_that_is_kept() -> None:
     ages, passed = [], 0
     for number in range(size, size + draws):
         given = numbers(pool.exchange(numbered(number), random))[0]
-        after = numbers(torch.stack(pool.kept))
+        after = numbers(torch.cat(pool.kept))
         if given == number:
             assert after == before
             passed += 1
@@ -71,7 +71,15 @@ def test_what_is_kept_does_not_change_with_what_was_given() -> None:
     given = pool.exchange(picture, np.random.default_rng(0))
     picture.zero_()
     given.zero_()
-    assert int(pool.kept[0][0, 0, 0]) == 7
+    assert int(pool.kept[0][0, 0, 0, 0]) == 7
+
+
+def test_the_layout_in_memory_is_kept() -> None:
+    pool, random = Pool(2), np.random.default_rng(0)
+    layout = torch.channels_last
+    for seed in range(8):
+        batch = torch.rand(2, 3, 4, 4).contiguous(memory_format=layout) + seed
+        assert pool.exchange(batch, random).is_contiguous(memory_format=layout)
 
 
 def test_pictures_of_other_sizes_are_kept_too() -> None:
