@@ -93,9 +93,10 @@ def train(
                 watch.written(_sample(config, data, trained, hardware, folder, state))
             better = evaluates and _evaluate(evaluator, trained, state, log, watch)
             if better or saves:
-                # The checkpoint last: who goes on from it finds all that belongs to it.
-                _publish(config, data, trained, hardware, folder, state)
                 watch.written(checkpoints.save(state, better))
+            # Once more when a run that is over is asked for: it may have ended before this.
+            if better or saves or over:
+                _publish(config, data, trained, hardware, folder, state)
             if done:
                 return state
 

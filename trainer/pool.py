@@ -25,7 +25,7 @@ class Pool:
         if self.size == 0:
             return pictures
         given = []
-        for picture in pictures.split(1):
+        for picture in pictures.chunk(len(pictures)):
             if len(self.kept) < self.size:
                 self.kept.append(picture.clone())
             elif random.random() < 0.5:

@@ -1,6 +1,10 @@
 """The log goes on where the run does."""
 
+import sys
 from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
 
 from trainer.log import Log, read_log
 
@@ -40,3 +44,36 @@ def test_torn_and_foreign_lines_are_passed_over(tmp_path: Path) -> None:
         log.write(6, {"cycle": 1.0})
         log.close()
         assert seen(tmp_path) == [1, 6]
+
+
+def test_tensorboard_is_told_where_it_is_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[tuple[object, ...]] = []
+
+    class SummaryWriter:
+        def __init__(self, folder: str, purge_step: int) -> None:
+            told.append((Path(folder).name, purge_step))
+
+        def add_scalar(self, *arguments: object) -> None:
+            told.append(arguments)
+
+        def close(self) -> None:
+            told.append(("closed",))
+
+    module = SimpleNamespace(SummaryWriter=SummaryWriter)
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", module)
+    log = Log(tmp_path, 7)
+    log.write(8, {"cycle": 0.5})
+    log.close()
+    assert told == [("tensorboard", 8), ("cycle", 0.5, 8), ("closed",)]
+
+
+def test_without_tensorboard_there_is_a_log_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    log = Log(tmp_path, 0)
+    log.write(1, {"cycle": 0.5})
+    log.close()
+    assert seen(tmp_path) == [1]

@@ -89,6 +89,20 @@ def test_a_run_that_is_over_does_nothing_again(domains: dict, tmp_path: Path) ->
     assert after == {path: content for path, (_, content) in before.items()}
 
 
+def test_models_that_were_not_written_in_time_are_written_later(
+    domains: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(loop, "_publish", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run(tiny(domains, images=3), tmp_path)
+    run(tiny(domains, images=3), tmp_path)
+    assert read_model(tmp_path / "models" / "blue2orange.safetensors").card["images_seen"] == "3"
+
+
 def test_a_stop_before_the_first_step_leaves_nothing(domains: dict, tmp_path: Path) -> None:
     run(tiny(domains), tmp_path, stop=lambda: True)
     assert numbers(tmp_path / "checkpoints", ".pt") == []
