@@ -1,6 +1,7 @@
 """A run on disk: all that is needed to go on as if nothing had happened, and the models it made."""
 
 import os
+import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -78,14 +79,16 @@ class Checkpoints:
                 torch.save(content, scratch)
             if best:
                 with replacing(self.folder / BEST) as scratch:
-                    scratch.unlink(missing_ok=True)
-                    os.link(path, scratch)
-        except OSError as error:
+                    _link(path, scratch)
+        except (OSError, RuntimeError) as error:  # PyTorch's writer raises the second
+            reason = error.strerror if isinstance(error, OSError) else str(error).split("\n")[0]
             raise UserError(
-                f"The checkpoint cannot be written ({error.strerror or error})",
+                f"The checkpoint cannot be written ({reason})",
                 "Make room, then give the same command again: it goes on from the last one",
             ) from error
-        for old in self.found()[: -self.keep]:
+        # A newer one could not be read when the run went on from an older: it does not count.
+        known = [each for each in self.found() if each.name <= path.name]
+        for old in known[: -self.keep]:
             old.unlink(missing_ok=True)
         return path
 
@@ -94,11 +97,20 @@ class Checkpoints:
         return sorted(path for path in self.folder.glob("*.pt") if path.stem.isdigit())
 
     def load_latest(self) -> TrainState | None:
-        """Go on from the newest that can be read; None where there is none."""
-        for path in reversed(self.found()):
+        """Go on from the newest that can be read; None where there is none.
+
+        Raises UserError where there are some, all damaged: what they were is not written over.
+        """
+        found = self.found()
+        for path in reversed(found):
             content = read_checkpoint(path)
             if content is not None:
                 return self.load(content)
+        if found:
+            raise UserError(
+                f"No checkpoint in {self.folder} can be read",
+                "Remove the run to begin anew, or give another --name",
+            )
         return None
 
     def load(self, content: Mapping[str, Any]) -> TrainState:
@@ -115,6 +127,14 @@ class Checkpoints:
         for name, pool in trained.pools.items():
             pool.restore(content["pools"][name], device)
         return TrainState(**content["state"])
+
+
+def _link(path: Path, other: Path) -> None:
+    """The same file by another name, or a copy where the file system has one name a file."""
+    try:
+        os.link(path, other)
+    except OSError:
+        shutil.copyfile(path, other)
 
 
 def read_checkpoint(path: Path) -> dict[str, Any] | None:

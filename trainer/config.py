@@ -1,6 +1,9 @@
 """Every decision of a training run, made before its first step."""
 
 import dataclasses
+import json
+import math
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
@@ -106,24 +109,40 @@ class TrainConfig:
         for name in ("list_share", "decay_from"):
             if not 0 <= getattr(self, name) <= 1:
                 raise UserError(f"{_flag(name)} {getattr(self, name)} is no share", "Give 0 to 1")
+        for name in ("beta1", "beta2"):
+            if not 0 <= getattr(self, name) < 1:
+                raise UserError(
+                    f"{_flag(name)} {getattr(self, name)} is out of reach", "Give 0 to less than 1"
+                )
+        if not 0 <= self.seed < 1 << 63:
+            raise UserError(f"--seed {self.seed} is out of reach", "Give 0 or more")
+        if not self.name.strip(". ") or re.search(r"[/\\\x00-\x1f]", self.name):
+            raise UserError(f"--name {self.name!r} cannot name a file", "Give letters and digits")
         for name in ("learning_rate", "gain"):
             if not 0 < getattr(self, name) < 100:
                 raise UserError(f"{_flag(name)} {getattr(self, name)} is out of reach", "Give less")
         for name in ("cycle", "identity", "l1"):
-            if not getattr(self, name) >= 0:
-                raise UserError(f"{_flag(name)} is below 0", "Give 0 or more")
-        if self.minutes is not None and not self.minutes > 0:
+            if not 0 <= getattr(self, name) < math.inf:
+                raise UserError(
+                    f"{_flag(name)} {getattr(self, name)} is out of reach", "Give 0 or more"
+                )
+        if self.minutes is not None and not 0 < self.minutes < math.inf:
             raise UserError(f"--minutes {self.minutes} is no time", "Give more than 0")
-        if self.preprocess != "none" and self.crop > self.load_size:
+        by_load_size = self.preprocess in ("resize_and_crop", "scale_width_and_crop")
+        if by_load_size and self.crop > self.load_size:
             raise UserError(
                 f"--crop {self.crop} is more than --load-size {self.load_size}",
                 "A crop is cut from a picture of the load size",
             )
-        multiple = self.spec.multiple_of
-        if self.crop % multiple or self.crop < self.spec.minimum_size:
+        try:
+            multiple = self.spec.multiple_of
+        except UserError as error:
+            raise UserError(error.problem, "Give another --base-channels or --blocks") from error
+        if self.crop % multiple or self.crop < self.least_size:
+            least = math.ceil(self.least_size / multiple) * multiple
             raise UserError(
-                f"--crop {self.crop} does not suit the generator",
-                f"Give a multiple of {multiple}, at least {self.spec.minimum_size}",
+                f"--crop {self.crop} does not suit the networks",
+                f"Give a multiple of {multiple}, at least {least}",
             )
 
     @property
@@ -137,6 +156,13 @@ class TrainConfig:
             norm=self.norm,
             upsampling=upsampling,
         )
+
+    @property
+    def least_size(self) -> int:
+        """The least height and width that both networks take."""
+        # A PatchGAN halves the size so many times, then takes 1 off twice, and a norm needs two pixels.
+        judged = 3 * 2**self.discriminator_layers if self.discriminator == "patch" else 1
+        return max(self.spec.minimum_size, judged)
 
     @property
     def paired(self) -> bool:
@@ -205,7 +231,7 @@ def read_settings(path: Path) -> dict[str, Any]:
         raise UserError(f"{path} is no TOML ({error})") from error
     for name in ("source", "target", "test_source", "test_target", "source_list", "target_list"):
         if isinstance(values.get(name), str):
-            values[name] = str(path.parent / values[name])
+            values[name] = str(path.parent / Path(values[name]).expanduser())
     return values
 
 
@@ -214,7 +240,8 @@ def to_toml(config: TrainConfig) -> str:
     lines = []
     for name, value in config.to_dict().items():
         if isinstance(value, str):
-            value = '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+            # JSON's escapes are TOML's too, but for the one character that it leaves alone.
+            value = json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
         elif isinstance(value, bool):
             value = str(value).lower()
         lines.append(f"{name} = {value}")
@@ -225,7 +252,7 @@ LONGER = ("images", "minutes")
 """What may change when a run goes on, upwards."""
 
 ASIDE = ("device", "sample_every", "evaluate_every", "save_every", "keep")
-"""What may change since no pixel depends on it."""
+"""What may change since no pixel depends on it (but see `differences`)."""
 
 
 def differences(old: TrainConfig, new: TrainConfig) -> list[str]:
@@ -234,7 +261,9 @@ def differences(old: TrainConfig, new: TrainConfig) -> list[str]:
     for option in fields(TrainConfig):
         before, after = getattr(old, option.name), getattr(new, option.name)
         longer = option.name in LONGER and before and after and after >= before
-        if before != after and option.name not in ASIDE and not longer:
+        # The learning rate of this policy goes by the evaluations.
+        aside = option.name in ASIDE and (option.name, new.policy) != ("evaluate_every", "plateau")
+        if before != after and not aside and not longer:
             told.append(f"{_flag(option.name)} {before} → {after}")
     return told
 
@@ -253,7 +282,7 @@ def _converted(name: str, kind: Any, value: Any) -> Any:
     """A plain value as the field wants it; raises UserError for one of the wrong kind."""
     kinds = [each for each in get_args(kind) if each is not type(None)] or [kind]
     wanted = str if get_origin(kind) is Literal else kinds[0]
-    if value is None:
+    if value is None and type(None) in get_args(kind):
         return None
     accepted = {float: (int, float), Path: (str, Path)}.get(wanted, (wanted,))
     if not isinstance(value, accepted) or (isinstance(value, bool) and wanted is not bool):

@@ -5,9 +5,11 @@ follows from the seed and the number of pictures seen so far, so a run goes on w
 number alone, whatever has read ahead.
 """
 
-from collections.abc import Iterator
+import math
+from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Protocol
 
@@ -44,37 +46,34 @@ class Data:
 
 def read_data(config: TrainConfig, report: Report = lambda step: None) -> Data:
     """Find and read all pictures. Raises UserError, see `PictureSet`."""
-    scaling = Scaling(config.preprocess, config.load_size, config.crop, config.spec.multiple_of)
+    scaling = Scaling(
+        config.preprocess,
+        config.load_size,
+        config.crop,
+        config.spec.multiple_of,
+        config.least_size,
+    )
     side_by_side = config.paired and config.source == config.target
     parts = [(0.0, 0.5), (0.5, 1.0)] if side_by_side else [(0.0, 1.0)] * 2
-    if config.swap and side_by_side:
-        parts.reverse()
     folders = [config.source, config.target]
-    if config.swap and not side_by_side:
-        folders.reverse()
+    test_folders = [config.test_source, config.test_target]
+    lists = [config.source_list, config.target_list]
+    if side_by_side:
+        test_folders = [test_folders[0] or test_folders[1]] * 2
+    if config.swap:
+        for each in (parts, folders, test_folders, lists):
+            each.reverse()
     found = [find_pictures(folder) for folder in folders]
     if config.paired and not side_by_side:
-        found = _pairs(found[0], found[1])
+        found = _pairs(found, folders)
     sets = [
         PictureSet(paths, str(folder), scaling, config.gray, part, report)
         for paths, folder, part in zip(found, folders, parts, strict=True)
     ]
-    if config.paired and len(sets[0]) != len(sets[1]):
-        raise UserError("Some pictures can be read in one domain alone", "Mend or remove them")
-    tests: list[PictureSet | None] = []
-    left_out = 0
-    for folder, trained, part in zip(
-        (config.test_source, config.test_target), sets, parts, strict=True
-    ):
-        if folder is None:
-            tests.append(None)
-            continue
-        paths = find_pictures(folder)
-        fresh = without_copies(paths, trained.paths)
-        left_out += len(paths) - len(fresh)
-        whole = Scaling("resize_and_crop", config.crop, config.crop)
-        tests.append(PictureSet(fresh, str(folder), whole, config.gray, part, report))
-    lists = (config.source_list, config.target_list)
+    if config.paired:
+        _keep_pairs(sets, found)
+    _check_sizes(config, sets[0], sets[1])
+    tests, left_out = _read_tests(config, test_folders, sets, parts, report)
     listed = tuple(
         tuple(trained.named(path)) if path else tuple(range(len(trained)))
         for path, trained in zip(lists, sets, strict=True)
@@ -82,12 +81,79 @@ def read_data(config: TrainConfig, report: Report = lambda step: None) -> Data:
     return Data(sets[0], sets[1], tests[0], tests[1], (listed[0], listed[1]), left_out)
 
 
+def _read_tests(
+    config: TrainConfig,
+    folders: list[Path | None],
+    trained: list[PictureSet],
+    parts: list[tuple[float, float]],
+    report: Report,
+) -> tuple[list[PictureSet | None], int]:
+    """The test pictures that stand in no training set, and how many others there are."""
+    found = [find_pictures(folder) if folder else [] for folder in folders]
+    fresh = [
+        without_copies(paths, known.paths) for paths, known in zip(found, trained, strict=True)
+    ]
+    left_out = sum(len(paths) for paths in found) - sum(len(paths) for paths in fresh)
+    if config.paired and folders[0] and folders[1] and folders[0] != folders[1]:
+        fresh = _pairs(fresh, [folders[0], folders[1]]) if all(fresh) else [[], []]
+    whole = Scaling("resize_and_crop", config.crop, config.crop)
+    sets: list[PictureSet | None] = [
+        # Where all of them are copies there is nothing to test with.
+        PictureSet(new, str(folder), whole, config.gray, part, report)
+        if folder and (new or not paths)
+        else None
+        for new, paths, folder, part in zip(fresh, found, folders, parts, strict=True)
+    ]
+    if config.paired and None in sets:
+        sets = [None, None]
+    elif config.paired:
+        _keep_pairs([each for each in sets if each], fresh)
+    return sets, left_out
+
+
+def _keep_pairs(sets: list[PictureSet], found: list[list[Path]]) -> None:
+    """Leave out the pairs of which one half cannot be read."""
+    broken = {
+        number
+        for pictures, paths in zip(sets, found, strict=True)
+        for number, path in enumerate(paths)
+        if path in pictures.unreadable
+    }
+    for pictures, paths in zip(sets, found, strict=True):
+        pictures.leave_out({paths[number] for number in broken})
+
+
+def _check_sizes(config: TrainConfig, source: PictureSet, target: PictureSet) -> None:
+    """Raise UserError where what is cut from the pictures does not fit together."""
+    if config.paired:
+        for one, other, path in zip(source.sizes, target.sizes, target.paths, strict=True):
+            if one != other:
+                raise UserError(
+                    f"{path} is {other[1]}x{other[0]} where its counterpart is {one[1]}x{one[0]}",
+                    "Make them equal, or give --preprocess resize_and_crop",
+                )
+    # The gradient penalty stands between a real picture and a translation of the other domain.
+    between = config.adversarial == "wgangp" and not config.paired
+    if config.preprocess != "none" or not (config.batch > 1 or between):
+        return
+    for group in [[source, target]] if between else [[source], [target]]:
+        first = group[0].sizes[0]
+        for pictures in group:
+            for path, size in zip(pictures.paths, pictures.sizes, strict=True):
+                if size != first:
+                    raise UserError(
+                        f"{path} is {size[1]}x{size[0]}, others are {first[1]}x{first[0]}: as they"
+                        " are they cannot be computed at once",
+                        "Give another --preprocess, or --batch 1 without wgangp",
+                    )
+
+
 def random_at(seed: int, stream: int, position: int) -> np.random.Generator:
     """Random numbers that belong to a place in a run: the same whenever they are asked for."""
     return np.random.Generator(np.random.Philox(key=[seed, stream], counter=[0, 0, position, 0]))
 
 
-_DRAW, _CUT = 1, 2  # streams; a domain's number is added times ten
+_DRAW, _CUT = 1, 4  # streams; _DRAW takes two, a domain's number is added times ten
 
 
 class Drawing:
@@ -102,15 +168,16 @@ class Drawing:
     ) -> None:
         self._seed, self._stream = seed, _DRAW + 10 * domain
         others = sorted(set(range(count)) - set(listed))
-        self._share = share if others and len(listed) < count else 1.0
+        # The decimal number that was written: its products are exact, however long the run.
+        self._share = Fraction(str(share)) if others else Fraction(1)
         self._groups = [np.array(listed), np.array(others)]
         self._orders: dict[tuple[int, int], np.ndarray] = {}
 
     def __call__(self, position: int) -> int:
         """The index of the picture at a position."""
         # Which of the first `position` draws were of the list has a closed form: no state.
-        before = int(np.floor(position * self._share))
-        from_list = int(np.floor((position + 1) * self._share)) > before
+        before = math.floor(position * self._share)
+        from_list = math.floor((position + 1) * self._share) > before
         group, place = (0, before) if from_list else (1, position - before)
         pictures = self._groups[group]
         turn, index = divmod(place, len(pictures))
@@ -125,8 +192,7 @@ class Drawing:
 class Batches:
     """Pictures for each step, `[batch, 3, crop, crop]` of each domain in [-1, 1], on the device.
 
-    They cross to it as bytes. Small pictures in memory are cut by the caller's thread; others are read
-    ahead by workers, in order.
+    They cross to it as bytes. Workers read ahead, in order.
     """
 
     def __init__(self, config: TrainConfig, data: Data, device: torch.device) -> None:
@@ -136,7 +202,7 @@ class Batches:
             for domain, pictures in enumerate((data.source, data.target))
         ]
 
-    def since(self, images_seen: int) -> Iterator[tuple[Tensor, Tensor]]:
+    def since(self, images_seen: int) -> Generator[tuple[Tensor, Tensor], None, None]:
         """Batch after batch, from that many pictures on; endless."""
         with ThreadPoolExecutor(AHEAD) as pool:
             step = self._config.batch
@@ -190,6 +256,14 @@ class Batches:
         return pixels.permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
+def middle(config: TrainConfig, pixels: np.ndarray) -> np.ndarray:
+    """The window in the middle of a picture, of a size that the networks take."""
+    if config.preprocess == "none":
+        return pixels
+    top, left = ((length - config.crop) // 2 for length in pixels.shape[:2])
+    return pixels[top : top + config.crop, left : left + config.crop]
+
+
 def as_tensor(pixels: np.ndarray, device: torch.device) -> Tensor:
     """A picture `[H, W, 3]` of bytes as `[1, 3, H, W]` in [-1, 1]."""
     return (
@@ -197,9 +271,12 @@ def as_tensor(pixels: np.ndarray, device: torch.device) -> Tensor:
     )
 
 
-def _pairs(source: list[Path], target: list[Path]) -> list[list[Path]]:
-    """Both lists with those names alone that stand in both."""
-    by_name = [{path.stem: path for path in paths} for paths in (source, target)]
+def _pairs(found: list[list[Path]], folders: list[Path]) -> list[list[Path]]:
+    """Both lists with those alone that stand in both folders, at the same place but for the suffix."""
+    by_name = [
+        {path.relative_to(folder).with_suffix(""): path for path in paths}
+        for paths, folder in zip(found, folders, strict=True)
+    ]
     names = sorted(by_name[0].keys() & by_name[1].keys())
     if not names:
         raise UserError(

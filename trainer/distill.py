@@ -88,4 +88,6 @@ def enumerate_slopes(made: Tensor, wanted: Tensor) -> list[tuple[str, Tensor]]:
 
 def load_teacher(name_or_path: str) -> Generator:
     """The network of a model. Raises UserError where there is none of that name."""
-    return Generator.of(find_model(str(Path(name_or_path)) if "/" in name_or_path else name_or_path))
+    return Generator.of(
+        find_model(str(Path(name_or_path)) if "/" in name_or_path else name_or_path)
+    )

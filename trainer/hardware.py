@@ -60,7 +60,7 @@ def hardware(config: TrainConfig) -> Hardware:
     if device.type == "cuda":
         torch.set_float32_matmul_precision("high")
         torch.backends.cudnn.benchmark = True
-        fast = True
+        fast = torch.cuda.is_bf16_supported(including_emulation=False)
     else:
         torch.set_flush_denormal(True)  # else a run becomes several times slower on the way
         fast = any(each in processor().instructions for each in _BF16)

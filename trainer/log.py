@@ -44,7 +44,7 @@ def read_log(path: Path) -> list[dict[str, float]]:
     """The lines of a log that are whole; none for a file that is not there."""
     lines = []
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return []
     for line in text.splitlines():

@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -14,7 +15,7 @@ from engines.errors import UserError
 from trainer.checkpoint import Checkpoints, Trained, TrainState
 from trainer.config import TrainConfig
 from trainer.cyclegan import CycleGan
-from trainer.data import Batches, Data, as_tensor
+from trainer.data import Batches, Data, as_tensor, middle
 from trainer.hardware import Hardware
 from trainer.log import Log
 from trainer.metrics import Evaluator
@@ -61,15 +62,16 @@ def train(
     Raises:
         UserError: the losses are lost (the last good checkpoint stays), or the disk is full.
     """
+    for torn in folder.rglob(".*.partial*"):  # of a run that was killed
+        torn.unlink(missing_ok=True)
     trained: Method = Pix2Pix(config, hardware) if config.paired else CycleGan(config, hardware)
     checkpoints = Checkpoints(folder / "checkpoints", config.keep, trained)
     state = checkpoints.load_latest() or TrainState()
     evaluator = Evaluator(config, data, hardware, folder)
-    log = Log(folder, state.images_seen)
-    batches = Batches(config, data, hardware.device).since(state.images_seen)
     since, told_at, told_images = state.images_seen, time.monotonic(), state.images_seen
     losses: dict[str, Tensor] = {}
-    try:
+    batches = Batches(config, data, hardware.device).since(state.images_seen)
+    with _writing(folder), closing(Log(folder, state.images_seen)) as log, closing(batches):
         while True:
             share = share_done(config, state)
             over = share >= 1
@@ -81,14 +83,19 @@ def train(
                 watch.progress(state, share, values, pairs_a_second)
                 log.write(state.images_seen, {**values, "pairs_a_second": pairs_a_second})
                 told_at, told_images = now, state.images_seen
-            if due(config.sample_every, since, state, over):
-                watch.written(_sample(config, data, trained, hardware, folder, state))
-            better = False
-            if due(config.evaluate_every, since, state, over):
-                better = _evaluate(evaluator, trained, state, log, watch)
-            if (better or due(config.save_every, since, state, done)) and state.images_seen > 0:
+            samples = due(config.sample_every, since, state, over)
+            evaluates = due(config.evaluate_every, since, state, over)
+            saves = due(config.save_every, since, state, done)
+            if samples or evaluates or saves:
                 finite(losses, state, checkpoints)
+                sound(trained, state, checkpoints)
+            if samples:
+                watch.written(_sample(config, data, trained, hardware, folder, state))
+            better = evaluates and _evaluate(evaluator, trained, state, log, watch)
+            if better or saves:
                 watch.written(checkpoints.save(state, better))
+            # Once more when a run that is over is asked for: it may have ended before this.
+            if better or saves or over:
                 _publish(config, data, trained, hardware, folder, state)
             if done:
                 return state
@@ -102,9 +109,6 @@ def train(
             losses = trained.step(source, target, state.images_seen)
             state.images_seen += config.batch
             state.seconds += time.monotonic() - began
-    finally:
-        batches.close()  # type: ignore[attr-defined]
-        log.close()
 
 
 def share_done(config: TrainConfig, state: TrainState) -> float:
@@ -115,8 +119,9 @@ def share_done(config: TrainConfig, state: TrainState) -> float:
 
 
 def due(every: int, since: int, state: TrainState, done: bool) -> bool:
-    """Whether a multiple of `every` was passed by the last step, or the run ends."""
-    return done or state.images_seen // every > since // every
+    """Whether the last step passed a multiple of `every`, or was the last of all."""
+    passed = state.images_seen // every > since // every
+    return passed or (done and state.images_seen > since)
 
 
 def finite(
@@ -129,14 +134,39 @@ def finite(
     values = dict(zip(losses, numbers, strict=True))
     lost = [name for name, value in values.items() if not abs(value) < TOO_MUCH]
     if lost:
-        found = checkpoints.found()
-        where = f"; the last good checkpoint is {found[-1].name}" if found else ""
         what = "not a number" if math.isnan(values[lost[0]]) else f"{values[lost[0]]:.3g}"
-        raise UserError(
-            f"Training diverged: after {state.images_seen} pictures {lost[0]} is {what}{where}",
-            "Start another run from it with a smaller --learning-rate (--start-from)",
-        )
+        raise _diverged(f"{lost[0]} is {what}", state, checkpoints)
     return values
+
+
+def sound(trained: Method, state: TrainState, checkpoints: Checkpoints) -> None:
+    """Raise UserError when a weight is no number any more, which the losses tell a step later."""
+    for name, network in trained.networks.items():
+        numbers = [values.isfinite().all() for values in network.state_dict().values()]
+        if not torch.stack(numbers).all():
+            raise _diverged(f"weights of {name} are not finite", state, checkpoints)
+
+
+def _diverged(what: str, state: TrainState, checkpoints: Checkpoints) -> UserError:
+    found = checkpoints.found()
+    where = f"; the last good checkpoint is {found[-1].name}" if found else ""
+    mend = f"Start {'from it' if found else 'anew'} with a smaller --learning-rate"
+    return UserError(
+        f"Training diverged: after {state.images_seen} pictures {what}{where}",
+        mend + (" (--start-from)" if found else ""),
+    )
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    """A full disk, or one that is taken away, is the user's to mend."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(
+            f"The run cannot be written to {folder} ({error.strerror or error})",
+            "Make room, then give the same command again: it goes on from the last checkpoint",
+        ) from error
 
 
 def _sample(
@@ -156,7 +186,7 @@ def _sample(
         # Spread over the set: neighbours in a folder are often the same scene.
         places = [number * len(pictures) // count for pictures in (sources, targets)]
         source, target = (
-            as_tensor(pictures[place], hardware.device)
+            as_tensor(middle(config, pictures[place]), hardware.device)
             for pictures, place in zip((sources, targets), places, strict=True)
         )
         pairs.append((source, target))
@@ -178,7 +208,7 @@ def _evaluate(
     score = values.get("score")
     if score is None:
         return False
-    if state.best is not None and score <= state.best:
+    if not score > (-math.inf if state.best is None else state.best):
         state.since_better += 1
         if state.since_better % 5 == 0:
             state.drops += 1
@@ -205,7 +235,7 @@ def _publish(
         count = min(TYPICAL_PICTURES, len(pictures))
         places = [number * len(pictures) // count for number in range(count)]
         several: Iterator[Tensor] = (
-            as_tensor(pictures[place], hardware.device) for place in places
+            as_tensor(middle(config, pictures[place]), hardware.device) for place in places
         )
         card = {
             "recipe": f"{config.method}, {config.adversarial}, {config.crop} pixels",

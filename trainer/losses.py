@@ -56,7 +56,7 @@ def gradient_penalty(
 
     `share` `[N, 1, 1, 1]` in 0 to 1 says where between (Gulrajani et al. 2017, algorithm 1).
     """
-    between = torch.lerp(fake.detach(), real, share).requires_grad_(True)
+    between = torch.lerp(fake.detach().float(), real.float(), share).requires_grad_(True)
     (slope,) = torch.autograd.grad(judge(between).float().sum(), between, create_graph=True)
     lengths = torch.linalg.vector_norm(slope.flatten(1), dim=1)
     penalty: Tensor = PENALTY * (lengths - 1).square().mean()

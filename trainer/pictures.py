@@ -1,7 +1,8 @@
 """The pictures of a domain: found, read once, kept as bytes."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,8 @@ class Scaling:
     load_size: int
     crop: int
     multiple_of: int = 4
+    least: int = 1
+    """height and width below which a picture is of no use; scaled by "none" alone it can be less"""
 
     def size(self, height: int, width: int) -> tuple[int, int]:
         """The (height, width) of a picture of that size, once scaled; at least a crop."""
@@ -53,10 +56,10 @@ class PictureSet:
     """The pictures of one domain, in the order of their names.
 
     Kept in memory as they are scaled, where that is at most MEMORY_BYTES. What cannot be read is named
-    in `unreadable` and left out.
+    in `unreadable` and left out. `sizes` are (height, width), scaled.
 
-    Raises UserError for a folder that is not there or holds no pictures, and for more than one in
-    twenty that cannot be read.
+    Raises UserError for a folder that is not there or holds no pictures, for more than one in
+    twenty that cannot be read, and for one that is too small.
     """
 
     def __init__(
@@ -71,6 +74,7 @@ class PictureSet:
         """`part` is the share of each picture's width that belongs to this domain."""
         self._scaling, self._gray, self._part = scaling, gray, part
         self.paths: list[Path] = []
+        self.sizes: list[tuple[int, int]] = []
         self.unreadable: list[Path] = []
         self._kept: list[Pixels] | None = []
         if not paths:
@@ -85,7 +89,14 @@ class PictureSet:
                 if pixels is None:
                     self.unreadable.append(path)
                     continue
+                if min(pixels.shape[:2]) < scaling.least:
+                    raise UserError(
+                        f"{path} is too small: {pixels.shape[1]}x{pixels.shape[0]} of at least"
+                        f" {scaling.least}x{scaling.least} pixels",
+                        "Remove it, or give another --preprocess",
+                    )
                 self.paths.append(path)
+                self.sizes.append((pixels.shape[0], pixels.shape[1]))
                 taken += pixels.nbytes
                 if self._kept is not None:
                     self._kept.append(pixels)
@@ -102,13 +113,28 @@ class PictureSet:
         return len(self.paths)
 
     def __getitem__(self, index: int) -> Pixels:
-        """A picture, scaled."""
-        return self._read(self.paths[index]) if self._kept is None else self._kept[index]
+        """A picture, scaled; raises UserError for one that can be read no more."""
+        if self._kept is not None:
+            return self._kept[index]
+        pixels = self._try(self.paths[index])
+        if pixels is None or pixels.shape[:2] != self.sizes[index]:
+            raise UserError(
+                f"{self.paths[index]} has changed since the run began", "Put it back, then go on"
+            )
+        return pixels
 
     @property
     def in_memory(self) -> bool:
         """Whether all of them are kept."""
         return self._kept is not None
+
+    def leave_out(self, paths: Set[Path]) -> None:
+        """Go on without these."""
+        places = [number for number, path in enumerate(self.paths) if path not in paths]
+        self.paths = [self.paths[place] for place in places]
+        self.sizes = [self.sizes[place] for place in places]
+        if self._kept is not None:
+            self._kept = [self._kept[place] for place in places]
 
     def named(self, listed: Path) -> list[int]:
         """The indices of the pictures whose names stand in a file, a line each.
@@ -133,9 +159,11 @@ class PictureSet:
 
     def _read(self, path: Path) -> Pixels:
         with Image.open(path) as opened:
-            picture = ImageOps.exif_transpose(opened).convert("RGB")
+            picture = _eight_bits(ImageOps.exif_transpose(opened)).convert("RGB")
         if self._part != (0.0, 1.0):
-            left, right = (round(share * picture.width) for share in self._part)
+            # Halves of an odd width are equal, without the column in the middle.
+            left = math.ceil(self._part[0] * picture.width)
+            right = math.floor(self._part[1] * picture.width)
             picture = picture.crop((left, 0, right, picture.height))
         if self._gray:
             picture = picture.convert("L").convert("RGB")
@@ -143,6 +171,14 @@ class PictureSet:
         if (height, width) != (picture.height, picture.width):
             picture = picture.resize((width, height), Image.Resampling.BICUBIC)
         return np.asarray(picture)
+
+
+def _eight_bits(picture: Image.Image) -> Image.Image:
+    """A picture of 16 bits as one of 8; Pillow would make white of all but the darkest."""
+    if not picture.mode.startswith(("I", "F")):
+        return picture
+    deep = np.asarray(picture, np.float32)
+    return Image.fromarray((deep / 257).clip(0, 255).round().astype(np.uint8))
 
 
 def find_pictures(folder: Path) -> list[Path]:

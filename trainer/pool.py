@@ -15,36 +15,29 @@ class Pool:
 
     def __init__(self, size: int) -> None:
         self.size = size
-        self.kept: Tensor | None = None
-        self.filled = 0
+        self.kept: list[Tensor] = []
 
     def exchange(self, pictures: Tensor, random: np.random.Generator) -> Tensor:
-        """Give as many pictures `[N, C, H, W]` as come in; the order of N is kept."""
+        """Give as many pictures `[N, C, H, W]` as come in; the order of N is kept.
+
+        A picture of another size (N is 1 then) may be given for one that comes in.
+        """
         if self.size == 0:
             return pictures
-        if self.kept is None:
-            self.kept = pictures.new_zeros((self.size, *pictures.shape[1:]))
-        given = pictures.clone()
-        for index in range(len(pictures)):
-            if self.filled < self.size:
-                self.kept[self.filled] = pictures[index]
-                self.filled += 1
+        given = []
+        for picture in pictures.chunk(len(pictures)):
+            if len(self.kept) < self.size:
+                self.kept.append(picture.clone())
             elif random.random() < 0.5:
                 place = int(random.integers(self.size))
-                given[index] = self.kept[place]
-                self.kept[place] = pictures[index]
-        return given
+                picture, self.kept[place] = self.kept[place], picture.clone()
+            given.append(picture)
+        return torch.cat(given)
 
-    def state(self) -> dict[str, Tensor]:
+    def state(self) -> dict[str, list[Tensor]]:
         """What a checkpoint keeps."""
-        kept = torch.empty(0) if self.kept is None else self.kept[: self.filled].clone()
-        return {"kept": kept}
+        return {"kept": list(self.kept)}
 
-    def restore(self, state: dict[str, Tensor], device: torch.device) -> None:
+    def restore(self, state: dict[str, list[Tensor]], device: torch.device) -> None:
         """Go on from `state`."""
-        kept = state["kept"]
-        self.filled = len(kept)
-        self.kept = None
-        if self.filled:
-            self.kept = kept.new_zeros((self.size, *kept.shape[1:]), device=device)
-            self.kept[: self.filled] = kept.to(device)
+        self.kept = [picture.to(device) for picture in state["kept"]]

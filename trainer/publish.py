@@ -19,7 +19,7 @@ TYPICAL_PICTURES = 64
 def name_back(name: str) -> str:
     """The name of the other direction: a2b is b2a, anything else gets "-back"."""
     first, two, second = name.partition("2")
-    return f"{second}2{first}" if two and first and second else f"{name}-back"
+    return f"{second}2{first}" if two and first and second and first != second else f"{name}-back"
 
 
 def publish(
@@ -38,7 +38,8 @@ def publish(
     for key, values in network.state_dict().items():
         if key.endswith("num_batches_tracked"):
             continue
-        array = values.detach().float().cpu().numpy().astype(np.float16)
+        with np.errstate(over="ignore"):  # told below
+            array = values.detach().float().cpu().numpy().astype(np.float16)
         if not np.isfinite(array).all():
             raise UserError(
                 f"{name} cannot be kept: its weights are not finite in half precision",
