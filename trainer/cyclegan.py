@@ -26,6 +26,7 @@ class CycleGan:
 
     def __init__(self, config: TrainConfig, hardware: Hardware) -> None:
         self._config, self._hardware = config, hardware
+        self.together = config.norm != "batch"
         random = torch.Generator().manual_seed(config.seed)
         self.to_target, self.to_source = Generator(config.spec), Generator(config.spec)
         self.judge_target, self.judge_source = judge(config), judge(config)
@@ -138,7 +139,7 @@ class CycleGan:
         """The generator on two batches; on the first alone where the second is not `wanted`."""
         if not wanted:
             return generator(first), None
-        if self._config.norm == "batch" or first.shape != second.shape:
+        if not self.together or first.shape != second.shape:
             return generator(first), generator(second)
         one, other = generator(torch.cat([first, second])).chunk(2)
         return one, other
