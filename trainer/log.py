@@ -34,6 +34,15 @@ class Log:
             for name, value in values.items():
                 self._board.add_scalar(name, value, images_seen)
 
+    def describe(self, images_seen: int, facts: Mapping[str, str]) -> None:
+        """Add a line of words, unless the last ones of these names were the same."""
+        said: dict[str, Any] = {}
+        for line in read_log(self._path):
+            said |= line
+        if any(said.get(name) != text for name, text in facts.items()):
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps({"images_seen": images_seen, **facts}) + "\n")
+
     def close(self) -> None:
         """Write what TensorBoard still has in hand."""
         if self._board is not None:

@@ -72,6 +72,7 @@ def train(
     losses: dict[str, Tensor] = {}
     batches = Batches(config, data, hardware.device).since(state.images_seen)
     with _writing(folder), closing(Log(folder, state.images_seen)) as log, closing(batches):
+        log.describe(state.images_seen, {"hardware": str(hardware)})
         while True:
             share = share_done(config, state)
             over = share >= 1

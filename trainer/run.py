@@ -25,6 +25,8 @@ def opened_run(config: TrainConfig, folder: Path) -> Iterator[int]:
     other models, or it cannot be written.
     """
     config = resolved(config)
+    if not (folder / SETTINGS).is_file():
+        _check_names(config)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder / ".lock", timeout=0)
@@ -100,8 +102,6 @@ def _settle(config: TrainConfig, folder: Path) -> None:
                 f"{folder} holds a run with other settings: {', '.join(changed)}",
                 "Give the same, or another --name",
             )
-    else:
-        _check_names(config)
     with replacing(settings) as scratch:
         scratch.write_text(to_toml(config), encoding="utf-8")
 

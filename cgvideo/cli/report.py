@@ -1,0 +1,25 @@
+"""`cgvideo report`: a run as one page."""
+
+from pathlib import Path
+
+import typer
+
+from engines.errors import UserError
+
+
+def report(
+    run: Path = typer.Argument(..., help="Folder of a run, running or not: runs/NAME."),
+    debug: bool = typer.Option(
+        False, "--debug", help="Show tracebacks instead of one-line errors."
+    ),
+) -> None:
+    """Write RUN/report.html: how a training went, in pictures, curves and words.
+
+    One file without anything from elsewhere, to look at in a browser or to pass on.
+    """
+    from trainer.report import write_report
+    from trainer.run import SETTINGS
+
+    if not (run / SETTINGS).is_file():
+        raise UserError(f"{run} is no run", "A run has a config.toml: see cgvideo train")
+    typer.echo(write_report(run))
