@@ -133,6 +133,7 @@ def kept_teacher(config: TrainConfig, folder: Path) -> Model:
     if not path.is_file():
         found = find_teacher(config)
         assert found.path is not None
+        folder.mkdir(parents=True, exist_ok=True)
         with replacing(path) as scratch:
             shutil.copyfile(found.path, scratch)
     return read_model(path)

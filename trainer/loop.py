@@ -73,7 +73,8 @@ def train(
     """
     for torn in folder.rglob(".*.partial*"):  # of a run that was killed
         torn.unlink(missing_ok=True)
-    trained = _method(config, hardware, folder)
+    with _writing(folder):
+        trained = _method(config, hardware, folder)
     checkpoints = Checkpoints(folder / "checkpoints", config.keep, trained)
     state = checkpoints.load_latest()
     if state is None:
