@@ -13,7 +13,9 @@ def distill(
         None, help="Folder of pictures to translate, or one that holds trainA (and testA)."
     ),
     name: str = typer.Option(..., help="Of the student, and of the run's folder."),
-    source: Path | None = typer.Option(None, help="Folder of pictures, or a video, as DATA."),
+    source: Path | None = typer.Option(
+        None, help="Folder of pictures, or a video, in place of DATA."
+    ),
     test_source: Path | None = typer.Option(None, help="Pictures to measure on, or a video."),
     base_channels: int | None = typer.Option(None, help="Of the student. Default: 24."),
     blocks: int | None = typer.Option(None, help="Residual blocks. Default: 6."),

@@ -352,16 +352,9 @@ def test_zoomed_windows_are_of_all_sizes_at_all_places(tmp_path: Path) -> None:
 
 
 def test_the_middle_of_a_zoomed_picture_is_all_of_its_shorter_side(tmp_path: Path) -> None:
-    config = tiny({"source": ramps(tmp_path / "A"), "target": "x"}, preprocess="zoom")
-    cut = middle(
-        config,
-        read_data(
-            tiny(
-                {"source": ramps(tmp_path / "C"), "target": ramps(tmp_path / "B")},
-                preprocess="zoom",
-            )
-        ).source[0],
-    )
+    folders = {"source": ramps(tmp_path / "A"), "target": ramps(tmp_path / "B")}
+    config = tiny(folders, preprocess="zoom")
+    cut = middle(config, read_data(config).source[0])
     assert cut.shape == (32, 32, 3)
     assert cut[0, 0] == pytest.approx([3 * 10.5, 3, 0], abs=6)
     assert cut[-1, -1] == pytest.approx([3 * 68.5, 4 * 58.5, 0], abs=6)
