@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from engines.errors import UserError
+from engines.model_file import CHECKPOINTS
 from engines.spec import GeneratorSpec
 
-Method = Literal["cyclegan", "pix2pix"]
+Method = Literal["cyclegan", "pix2pix", "distill"]
 Adversarial = Literal["lsgan", "vanilla", "hinge", "wgangp"]
-Preprocess = Literal["resize_and_crop", "crop", "scale_width_and_crop", "none"]
+Preprocess = Literal["resize_and_crop", "crop", "scale_width_and_crop", "zoom", "none"]
 Policy = Literal["linear", "cosine", "step", "plateau", "constant"]
 Initialisation = Literal["normal", "xavier", "kaiming", "orthogonal"]
 DiscriminatorKind = Literal["patch", "pixel"]
@@ -27,11 +28,16 @@ class TrainConfig:
     """A run. Units: pictures seen (one of each domain counts once), pixels, share of the whole run.
 
     Unpaired, `source` and `target` are folders of pictures, searched in depth. Paired, they are two
-    folders with equal names, or one and the same folder of pictures side by side.
+    folders with equal names, or one and the same folder of pictures side by side. Of a teacher's
+    student ("distill") `target` is `source`.
     """
 
     name: str
     method: Method = "cyclegan"
+    teacher: str | None = None
+    """a model's name or file, whose translations a student learns ("distill")"""
+    start_from: str | None = None
+    """a model's name or file, a run's folder or one of its checkpoints: the weights to begin with"""
 
     source: Path
     target: Path
@@ -126,6 +132,10 @@ class TrainConfig:
                 raise UserError(
                     f"{_flag(name)} {getattr(self, name)} is out of reach", "Give 0 or more"
                 )
+        if (self.method == "distill") != (self.teacher is not None):
+            raise UserError("A teacher and the method distill go together", "See cgvideo distill")
+        if self.method == "distill" and (self.dropout or self.adversarial != "lsgan"):
+            raise UserError("distill knows no dropout, and lsgan alone", "Leave these settings out")
         if self.minutes is not None and not 0 < self.minutes < math.inf:
             raise UserError(f"--minutes {self.minutes} is no time", "Give more than 0")
         by_load_size = self.preprocess in ("resize_and_crop", "scale_width_and_crop")
@@ -169,6 +179,11 @@ class TrainConfig:
         """Whether each picture of the source has its counterpart in the target."""
         return self.method == "pix2pix"
 
+    @property
+    def one_way(self) -> bool:
+        """Whether there is no generator back."""
+        return self.method != "cyclegan"
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values, without those that are None; `config_from` reads them back."""
         values = dataclasses.asdict(self)
@@ -200,6 +215,13 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
     },
 }  # fmt: skip
 
+DISTILL: Mapping[str, Any] = {
+    "method": "distill", "base_channels": 24, "blocks": 6, "upsampling": "transpose4",
+    "discriminator_channels": 32, "preprocess": "zoom", "batch": 4, "learning_rate": 5e-4,
+    "pool": 0, "policy": "cosine", "images": 60_000, "average": 1_000,
+}  # fmt: skip
+"""A student for video on a CPU; the teacher is not among it."""
+
 
 def config_from(*layers: Mapping[str, Any]) -> TrainConfig:
     """A run from plain values, later layers winning: a preset, a file, the command line.
@@ -215,10 +237,36 @@ def config_from(*layers: Mapping[str, Any]) -> TrainConfig:
                 hint = f"Did you mean {close[0]}?" if close else "See cgvideo train --help"
                 raise UserError(f"There is no setting {name!r}", hint)
             values[name] = _converted(name, known[name], value)
+    if values.get("method") == "distill" and "source" in values:
+        values["target"] = values["source"]
     for name in ("name", "source", "target"):
         if name not in values:
             raise UserError(f"{_flag(name)} is missing", "See cgvideo train --help")
     return TrainConfig(**values)
+
+
+MODELS = ("teacher", "start_from")
+"""Settings that name a model of the library, or are a path."""
+
+
+def names_path(model: str) -> bool:
+    """Whether it is a path, not a model's name: as `engines.library.find_model` has it, or a run."""
+    path = Path(model)
+    return (
+        path.name != model
+        or path.suffix in (".safetensors", *CHECKPOINTS)
+        or (path / "config.toml").is_file()
+    )
+
+
+def model_name(model: str) -> str:
+    """What to call it where a path would tell too much: a model's name, or a run's."""
+    path = Path(model)
+    if not names_path(model):
+        return model
+    if path.suffix == ".pt":
+        return f"{path.parent.parent.name}/{path.name}"
+    return path.name.removesuffix(".safetensors")
 
 
 def read_settings(path: Path) -> dict[str, Any]:
@@ -231,6 +279,9 @@ def read_settings(path: Path) -> dict[str, Any]:
         raise UserError(f"{path} is no TOML ({error})") from error
     for name in ("source", "target", "test_source", "test_target", "source_list", "target_list"):
         if isinstance(values.get(name), str):
+            values[name] = str(path.parent / Path(values[name]).expanduser())
+    for name in MODELS:
+        if isinstance(values.get(name), str) and names_path(values[name]):
             values[name] = str(path.parent / Path(values[name]).expanduser())
     return values
 
@@ -271,7 +322,12 @@ def differences(old: TrainConfig, new: TrainConfig) -> list[str]:
 def resolved(config: TrainConfig) -> TrainConfig:
     """The run with its paths made absolute, so that it can go on from anywhere."""
     names = [name for name in config.to_dict() if isinstance(getattr(config, name), Path)]
-    return replace(config, **{name: getattr(config, name).resolve() for name in names})
+    paths: dict[str, Any] = {name: getattr(config, name).resolve() for name in names}
+    for name in MODELS:
+        model = getattr(config, name)
+        if model is not None and names_path(model):
+            paths[name] = str(Path(model).expanduser().resolve())
+    return replace(config, **paths)
 
 
 def _flag(name: str) -> str:

@@ -6,7 +6,7 @@ number alone, whatever has read ahead.
 """
 
 import math
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from fractions import Fraction
@@ -15,6 +15,7 @@ from typing import Protocol
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from engines.errors import UserError
@@ -32,7 +33,10 @@ class Report(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Data:
-    """The pictures of a run. Test pictures are those that stand in no training set."""
+    """The pictures of a run. Test pictures are those that stand in no training set.
+
+    Where there is a source alone ("distill"), it is the target as well.
+    """
 
     source: PictureSet
     target: PictureSet
@@ -60,6 +64,9 @@ def read_data(config: TrainConfig, report: Report = lambda step: None) -> Data:
     lists = [config.source_list, config.target_list]
     if side_by_side:
         test_folders = [test_folders[0] or test_folders[1]] * 2
+    if config.method == "distill":
+        for each in (parts, folders, test_folders, lists):
+            del each[1:]
     if config.swap:
         for each in (parts, folders, test_folders, lists):
             each.reverse()
@@ -72,13 +79,13 @@ def read_data(config: TrainConfig, report: Report = lambda step: None) -> Data:
     ]
     if config.paired:
         _keep_pairs(sets, found)
-    _check_sizes(config, sets[0], sets[1])
+    _check_sizes(config, sets[0], sets[-1])
     tests, left_out = _read_tests(config, test_folders, sets, parts, report)
     listed = tuple(
         tuple(trained.named(path)) if path else tuple(range(len(trained)))
         for path, trained in zip(lists, sets, strict=True)
     )
-    return Data(sets[0], sets[1], tests[0], tests[1], (listed[0], listed[1]), left_out)
+    return Data(sets[0], sets[-1], tests[0], tests[-1], (listed[0], listed[-1]), left_out)
 
 
 def _read_tests(
@@ -192,14 +199,16 @@ class Drawing:
 class Batches:
     """Pictures for each step, `[batch, 3, crop, crop]` of each domain in [-1, 1], on the device.
 
-    They cross to it as bytes. Workers read ahead, in order.
+    They cross to it as bytes. Workers read ahead, in order. Of a source alone both are the same.
     """
 
     def __init__(self, config: TrainConfig, data: Data, device: torch.device) -> None:
-        self._config, self._data, self._device = config, data, device
+        self._config, self._device = config, device
+        alone = config.method == "distill"
+        self._sets = [data.source] if alone else [data.source, data.target]
         self._drawings = [
             Drawing(config.seed, domain, len(pictures), data.listed[domain], config.list_share)
-            for domain, pictures in enumerate((data.source, data.target))
+            for domain, pictures in enumerate(self._sets)
         ]
 
     def since(self, images_seen: int) -> Generator[tuple[Tensor, Tensor], None, None]:
@@ -213,25 +222,24 @@ class Batches:
                     cut = ahead.pop(0).result()
                     ahead.append(pool.submit(self._cut, position))
                     position += step
-                    yield self._on_device(cut[0]), self._on_device(cut[1])
+                    pictures = [self._on_device(each) for each in cut]
+                    yield pictures[0], pictures[-1]
             finally:
                 for waiting in ahead:
                     waiting.cancel()
 
-    def _cut(self, position: int) -> tuple[Tensor, Tensor]:
+    def _cut(self, position: int) -> list[Tensor]:
         pairs = [self._pair(position + number) for number in range(self._config.batch)]
-        source, target = (torch.from_numpy(np.stack(side)) for side in zip(*pairs, strict=True))
-        return source, target
+        return [torch.from_numpy(np.stack(side)) for side in zip(*pairs, strict=True)]
 
     def _pair(self, position: int) -> list[np.ndarray]:
-        sets = (self._data.source, self._data.target)
         if self._config.paired:
             index = self._drawings[0](position)
             indices = [index, index]
         else:
             indices = [drawing(position) for drawing in self._drawings]
         cut = []
-        for domain, (pictures, index) in enumerate(zip(sets, indices, strict=True)):
+        for domain, (pictures, index) in enumerate(zip(self._sets, indices, strict=True)):
             stream = _CUT + (0 if self._config.paired else 10 * domain)
             random = random_at(self._config.seed, stream, position)
             cut.append(self._crop(pictures[index], random))
@@ -240,7 +248,11 @@ class Batches:
     def _crop(self, pixels: np.ndarray, random: np.random.Generator) -> np.ndarray:
         """A window of the picture, mirrored by even chances."""
         shares, mirrored = random.random(2), random.random() < 0.5
-        if self._config.preprocess != "none":
+        if self._config.preprocess == "zoom":
+            longest = min(pixels.shape[:2])
+            side = self._config.crop + random.random() * (longest - self._config.crop)
+            pixels = _zoomed(pixels, side, shares, self._config.crop)
+        elif self._config.preprocess != "none":
             side = self._config.crop
             top, left = (
                 int(share * (length - side + 1))
@@ -256,10 +268,24 @@ class Batches:
         return pixels.permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
+def _zoomed(
+    pixels: np.ndarray, side: float, shares: Sequence[float] | np.ndarray, size: int
+) -> np.ndarray:
+    """A square window of `side` pixels, scaled to `size`; `shares` say how far down and right it is."""
+    top, left = (
+        share * (length - side) for share, length in zip(shares, pixels.shape[:2], strict=True)
+    )
+    window = (left, top, left + side, top + side)
+    bicubic = Image.Resampling.BICUBIC
+    return np.asarray(Image.fromarray(pixels).resize((size, size), bicubic, window))
+
+
 def middle(config: TrainConfig, pixels: np.ndarray) -> np.ndarray:
-    """The window in the middle of a picture, of a size that the networks take."""
+    """The window in the middle of a picture, of a size that the networks take; zoomed, the largest."""
     if config.preprocess == "none":
         return pixels
+    if config.preprocess == "zoom":
+        return _zoomed(pixels, min(pixels.shape[:2]), (0.5, 0.5), config.crop)
     top, left = ((length - config.crop) // 2 for length in pixels.shape[:2])
     return pixels[top : top + config.crop, left : left + config.crop]
 

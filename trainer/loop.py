@@ -6,23 +6,26 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, assert_never
 
 import torch
 from torch import Tensor
 
 from engines.errors import UserError
+from trainer.average import Average
 from trainer.checkpoint import Checkpoints, Trained, TrainState
-from trainer.config import TrainConfig
+from trainer.config import TrainConfig, model_name
 from trainer.cyclegan import CycleGan
 from trainer.data import Batches, Data, as_tensor, middle
+from trainer.distill import Distillation, kept_teacher
 from trainer.hardware import Hardware
 from trainer.log import Log
-from trainer.metrics import Evaluator
+from trainer.metrics import Evaluator, Likeness
 from trainer.pix2pix import Pix2Pix
 from trainer.publish import TYPICAL_PICTURES, name_back, publish
 from trainer.samples import sample_sheet
 from trainer.schedule import factor
+from trainer.start import read_start
 
 STATUS_SECONDS = 2.0
 SAMPLES = 6
@@ -39,9 +42,15 @@ class Progress(Protocol):
 
 
 class Method(Trained, Protocol):
-    """What one step of a method does; see `trainer.cyclegan` and `trainer.pix2pix`."""
+    """What one step of a method does; see `trainer.cyclegan`, `pix2pix` and `distill`."""
 
     def step(self, source: Tensor, target: Tensor, images_seen: int) -> dict[str, Tensor]: ...
+
+
+class Evaluate(Protocol):
+    """Measures averaged generators; see `trainer.metrics`."""
+
+    def __call__(self, averages: Mapping[str, Average]) -> dict[str, float]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +73,19 @@ def train(
     """
     for torn in folder.rglob(".*.partial*"):  # of a run that was killed
         torn.unlink(missing_ok=True)
-    trained: Method = Pix2Pix(config, hardware) if config.paired else CycleGan(config, hardware)
+    with _writing(folder):
+        trained = _method(config, hardware, folder)
     checkpoints = Checkpoints(folder / "checkpoints", config.keep, trained)
-    state = checkpoints.load_latest() or TrainState()
-    evaluator = Evaluator(config, data, hardware, folder)
+    state = checkpoints.load_latest()
+    if state is None:
+        state = TrainState()
+        if config.start_from is not None:
+            read_start(config).give(trained)
+    evaluator: Evaluate
+    if isinstance(trained, Distillation):
+        evaluator = Likeness(config, data, hardware, trained.teacher)
+    else:
+        evaluator = Evaluator(config, data, hardware, folder)
     since, told_at, told_images = state.images_seen, time.monotonic(), state.images_seen
     losses: dict[str, Tensor] = {}
     batches = Batches(config, data, hardware.device).since(state.images_seen)
@@ -97,7 +115,7 @@ def train(
                 watch.written(checkpoints.save(state, better))
             # Once more when a run that is over is asked for: it may have ended before this.
             if better or saves or over:
-                _publish(config, data, trained, hardware, folder, state)
+                _publish(config, data, trained, hardware, folder, state, evaluator)
             if done:
                 return state
 
@@ -110,6 +128,18 @@ def train(
             losses = trained.step(source, target, state.images_seen)
             state.images_seen += config.batch
             state.seconds += time.monotonic() - began
+
+
+def _method(config: TrainConfig, hardware: Hardware, folder: Path) -> Method:
+    match config.method:
+        case "cyclegan":
+            return CycleGan(config, hardware)
+        case "pix2pix":
+            return Pix2Pix(config, hardware)
+        case "distill":
+            return Distillation(config, hardware, kept_teacher(config, folder))
+        case _:
+            assert_never(config.method)
 
 
 def share_done(config: TrainConfig, state: TrainState) -> float:
@@ -194,13 +224,17 @@ def _sample(
     with hardware.computing():
         back = trained.averages.get("to_source")
         sample_sheet(
-            path, trained.averages["to_target"].network, back.network if back else None, pairs
+            path,
+            trained.averages["to_target"].network,
+            back.network if back else None,
+            pairs,
+            trained.teacher if isinstance(trained, Distillation) else None,
         )
     return path
 
 
 def _evaluate(
-    evaluator: Evaluator, trained: Method, state: TrainState, log: Log, watch: Watch
+    evaluator: Evaluate, trained: Method, state: TrainState, log: Log, watch: Watch
 ) -> bool:
     """Measure the averaged generators; whether they are better than ever before."""
     values = evaluator(trained.averages)
@@ -225,6 +259,7 @@ def _publish(
     hardware: Hardware,
     folder: Path,
     state: TrainState,
+    evaluator: Evaluate,
 ) -> None:
     """The averaged generators as model files in the run's folder, at any time the newest."""
     for direction, name, pictures in (
@@ -241,7 +276,13 @@ def _publish(
         card = {
             "recipe": f"{config.method}, {config.adversarial}, {config.crop} pixels",
             "images_seen": str(state.images_seen),
-            "pictures": f"{len(data.source)} and {len(data.target)}",
+            "pictures": f"{len(data.source)}"
+            if data.target is data.source
+            else f"{len(data.source)} and {len(data.target)}",
         }
+        if config.start_from is not None:
+            card["start_from"] = model_name(config.start_from)
+        if isinstance(trained, Distillation):
+            card |= trained.card(evaluator(trained.averages))
         network = trained.averages[direction].network
         publish(folder / "models" / f"{name}.safetensors", name, network, several, card)

@@ -124,11 +124,7 @@ class Evaluator:
         }
 
     def _translate(self, network: nn.Module, pictures: Tensor) -> Tensor:
-        if self._hardware.channels_last:
-            pictures = pictures.contiguous(memory_format=torch.channels_last)
-        with self._hardware.computing():
-            translated: Tensor = network(pictures)
-        return translated.float()
+        return _translated(network, pictures, self._hardware)
 
     @torch.no_grad()
     def _for_target(self, pictures: Tensor) -> Tensor:
@@ -137,16 +133,51 @@ class Evaluator:
         return (verdicts > 0).float()
 
     def _batches(self, sample: "_Sample") -> Iterator[Tensor]:
-        """Pictures `[N, 3, H, W]` on the device, as many at once as are of one size."""
-        waiting: list[Tensor] = []
-        for index in sample.indices:
-            pixels = _cut(sample.pictures[index], sample.side)
-            picture = as_tensor(pixels, self._hardware.device)
-            if waiting and (len(waiting) == BATCH or picture.shape != waiting[0].shape):
-                yield torch.cat(waiting)
-                waiting = []
-            waiting.append(picture)
-        yield torch.cat(waiting)
+        return _batches(sample, self._hardware.device)
+
+
+class Likeness:
+    """Measures how like its teacher a student translates, on test pictures if there are any.
+
+    | key | what | range |
+    |---|---|---|
+    | `psnr_to_teacher` | dB to the teacher's translation, the mean over pictures | to 60 |
+    | `worst_psnr_to_teacher` | the same of the worst picture | to 60 |
+    | `edges_to_teacher` | see `edge_agreement`, between both translations | -1 to 1 |
+    | `pictures_measured`, `on_training_pictures` | see `Evaluator` | |
+    | `score` | `psnr_to_teacher` | |
+    """
+
+    def __init__(
+        self, config: TrainConfig, data: Data, hardware: Hardware, teacher: nn.Module
+    ) -> None:
+        self._hardware = hardware
+        self._teacher = teacher
+        self._sources = _samples(config, data)[0]
+        self._wanted: list[Tensor] = []
+
+    @torch.no_grad()
+    def __call__(self, averages: Mapping[str, Average]) -> dict[str, float]:
+        """The measures, by name."""
+        student, device = averages["to_target"].network, self._hardware.device
+        psnrs, edges = [], []
+        for number, pictures in enumerate(_batches(self._sources, device)):
+            if number == len(self._wanted):  # a teacher is slow, and says the same every time
+                wanted = _translated(self._teacher, pictures, self._hardware)
+                self._wanted.append(wanted.half().cpu())
+            wanted = self._wanted[number].to(device).float()
+            made = _translated(student, pictures, self._hardware)
+            psnrs.append(psnr(wanted, made))
+            edges.append(edge_agreement(wanted, made))
+        mean = _mean(psnrs)
+        return {
+            "psnr_to_teacher": mean,
+            "worst_psnr_to_teacher": float(torch.cat(psnrs).min()),
+            "edges_to_teacher": _mean(edges),
+            "pictures_measured": float(len(self._sources)),
+            "on_training_pictures": float(self._sources.trained_on),
+            "score": mean,
+        }
 
 
 def psnr(one: Tensor, other: Tensor) -> Tensor:
@@ -179,6 +210,26 @@ def _edges(pictures: Tensor) -> Tensor:
         steps: Tensor = functional.conv2d(luma, kernels)
     steepness: Tensor = steps.square().sum(1, True).sqrt()
     return steepness
+
+
+def _translated(network: nn.Module, pictures: Tensor, hardware: Hardware) -> Tensor:
+    if hardware.channels_last:
+        pictures = pictures.contiguous(memory_format=torch.channels_last)
+    with hardware.computing():
+        translated: Tensor = network(pictures)
+    return translated.float()
+
+
+def _batches(sample: "_Sample", device: torch.device) -> Iterator[Tensor]:
+    """Pictures `[N, 3, H, W]` on the device, as many at once as are of one size."""
+    waiting: list[Tensor] = []
+    for index in sample.indices:
+        picture = as_tensor(_cut(sample.pictures[index], sample.side), device)
+        if waiting and (len(waiting) == BATCH or picture.shape != waiting[0].shape):
+            yield torch.cat(waiting)
+            waiting = []
+        waiting.append(picture)
+    yield torch.cat(waiting)
 
 
 def _mean(values: Sequence[Tensor]) -> float:

@@ -41,7 +41,7 @@ class Scaling:
                 return self.load_size, self.load_size
             case "scale_width_and_crop":
                 return max(round(height * self.load_size / width), self.crop), self.load_size
-            case "crop":
+            case "crop" | "zoom":
                 scale = max(1.0, self.crop / min(height, width))
                 return round(height * scale), round(width * scale)
             case _:  # none: as it is, down to what the generator takes

@@ -72,7 +72,11 @@ MEASURES = (
     Group(
         "Edges that stay",
         "1: all edges are where they were; 0: anywhere",
-        {"edges_to_target": "to the target", "edges_to_source": "to the source"},
+        {
+            "edges_to_target": "to the target",
+            "edges_to_source": "to the source",
+            "edges_to_teacher": "to the teacher's",
+        },
         (0.0, 1.0),
     ),
     Group(
@@ -88,6 +92,12 @@ MEASURES = (
         "Distance to the true picture",
         "Levels of 255 a pixel; less is better",
         {"l1_to_truth": "translated"},
+    ),
+    Group(
+        "Likeness to the teacher",
+        "In dB, of both translations of a picture; more is better",
+        {"psnr_to_teacher": "mean", "worst_psnr_to_teacher": "worst picture"},
+        (),
     ),
     Group("Score", "What the best checkpoint is chosen by; more is better", {"score": "score"}),
 )
@@ -107,7 +117,11 @@ LOSSES = (
             "identity_target": "identity, target",
         },
     ),
-    Group("L1", "Distance to the true picture, as trained on", {"l1": "L1"}),
+    Group(
+        "L1",
+        "Distance to the true picture or the teacher's, as trained on",
+        {"l1": "L1", "slopes": "of neighbours' differences"},
+    ),
     Group(
         "Discriminators",
         "How much they err; near 0 they always tell real pictures from translations",

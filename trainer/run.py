@@ -83,7 +83,7 @@ def install(config: TrainConfig, folder: Path) -> list[str]:
 
 
 def _names(config: TrainConfig) -> tuple[str, ...]:
-    return (config.name,) if config.paired else (config.name, name_back(config.name))
+    return (config.name,) if config.one_way else (config.name, name_back(config.name))
 
 
 def _place(name: str) -> Path:

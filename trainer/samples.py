@@ -16,6 +16,7 @@ COLUMNS = "columns"
 """The text in a sheet's PNG that names its columns, a line each."""
 UNPAIRED = ("source", "translated", "back", "target", "translated", "back")
 PAIRED = ("source", "translated", "what it should be")
+TAUGHT = ("source", "teacher", "student")
 
 
 @torch.no_grad()
@@ -24,23 +25,28 @@ def sample_sheet(
     to_target: nn.Module,
     to_source: nn.Module | None,
     pictures: Sequence[tuple[Tensor, Tensor]],
+    teacher: nn.Module | None = None,
 ) -> None:
     """Write a PNG, a row for each pair of pictures `[1, 3, H, W]` in [-1, 1].
 
     Unpaired: source, its translation, that translated back; target, likewise. Paired (`to_source` is
-    None): source, its translation, what it should be. The names of the columns stand in the file.
+    None): source, its translation, what it should be. With a teacher: source, its translation, that by
+    the student `to_target`. The names of the columns stand in the file.
     """
+    columns = UNPAIRED if to_source is not None else TAUGHT if teacher is not None else PAIRED
     rows = []
     for source, target in pictures:
         translated = to_target(source)
         row = [source, translated, target]
-        if to_source is not None:
+        if teacher is not None:
+            row = [source, teacher(source), translated]
+        elif to_source is not None:
             back = to_source(target)
             row = [source, translated, to_source(translated), target, back, to_target(back)]
         rows.append([_pixels(each) for each in row])
     path.parent.mkdir(parents=True, exist_ok=True)
     about = PngInfo()
-    about.add_text(COLUMNS, "\n".join(PAIRED if to_source is None else UNPAIRED))
+    about.add_text(COLUMNS, "\n".join(columns))
     with replacing(path) as scratch:
         Image.fromarray(_grid(rows)).save(scratch, "PNG", pnginfo=about)
 

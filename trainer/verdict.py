@@ -22,6 +22,8 @@ def way(values: Mapping[str, float], domain: str) -> float:
 
 def headline(values: Mapping[str, float]) -> str:
     """The measures in one sentence."""
+    if "psnr_to_teacher" in values:
+        return f"The student is like its teacher to {values['psnr_to_teacher']:.1f} dB."
     if not _has(values, "target"):
         return "Nothing has been measured yet."
     if not told_apart(values):
@@ -71,6 +73,12 @@ def in_words(values: Mapping[str, float]) -> Sequence[str]:
         said.append(
             f"Translated there and back, a picture is like itself to {values['cycle_psnr_source']:.1f}"
             " dB: more is better, and from about 30 dB on differences are hard to see."
+        )
+    if "psnr_to_teacher" in values:
+        said.append(
+            f"The picture that it does worst is like the teacher's to"
+            f" {values['worst_psnr_to_teacher']:.1f} dB: more is better, and from about 30 dB on"
+            " differences are hard to see."
         )
     if "l1_to_truth" in values:
         said.append(

@@ -5,7 +5,18 @@ import sys
 
 import typer
 
-from cgvideo.cli import bench, convert, demo, doctor, engines, export, models, report, train
+from cgvideo.cli import (
+    bench,
+    convert,
+    demo,
+    distill,
+    doctor,
+    engines,
+    export,
+    models,
+    report,
+    train,
+)
 from cgvideo.cli.reports import FAILED, INTERRUPTED, emit, plain
 from engines.errors import UserError
 
@@ -23,6 +34,7 @@ app.command("demo")(demo.demo)
 app.command("export")(export.export)
 app.command("train")(train.train)
 app.command("report")(report.report)
+app.command("distill")(distill.distill)
 app.command("bench")(bench.bench)
 app.command("doctor")(doctor.doctor)
 app.add_typer(models.app, name="models")

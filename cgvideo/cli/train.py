@@ -42,7 +42,7 @@ def train(
     ),
     list_share: float | None = typer.Option(None, help="Share drawn from the lists. Default: 1."),
     preprocess: str | None = typer.Option(
-        None, help="resize_and_crop, crop, scale_width_and_crop, none."
+        None, help="resize_and_crop, crop, scale_width_and_crop, zoom (windows of all sizes), none."
     ),
     load_size: int | None = typer.Option(None, help="Pictures are scaled to it. Default: 286."),
     crop: int | None = typer.Option(None, help="Side of what is cut from them. Default: 256."),
@@ -72,6 +72,9 @@ def train(
     policy: str | None = typer.Option(None, help="linear, cosine, step, plateau, constant."),
     decay_from: float | None = typer.Option(None, help="Share of the run. Default: 0.5."),
     average: int | None = typer.Option(None, help="Half-life of the kept weights, in pictures."),
+    start_from: str | None = typer.Option(
+        None, help="Fine-tune: a model's name or file, a run's folder or a checkpoint in it."
+    ),
     precision: str | None = typer.Option(None, help="auto, fp32 or bf16."),
     device: str | None = typer.Option(None, help="auto, cpu, cuda, cuda:N."),
     seed: int | None = typer.Option(None, help="Default: 0."),
@@ -128,23 +131,31 @@ def train(
     named = {"name": data.resolve().name} if data and "name" not in {**file, **given} else {}
     wanted = config_from(base, named, found, file, given)
     folder = output or Path("runs") / wanted.name
-    _train(wanted, epochs, folder, dry_run, as_json)
+    train_run(wanted, epochs, folder, dry_run, as_json)
 
 
-def _train(
+def train_run(
     config: "TrainConfig", epochs: float | None, folder: Path, dry_run: bool, as_json: bool
 ) -> None:
+    """Train as it is decided, or go on, with everything said to the user.
+
+    Raises:
+        UserError: something the user can mend.
+        typer.Exit: the user stopped it.
+    """
     from dataclasses import replace
 
-    from trainer.report import write_report
-
+    from cgvideo.cli.footage import footage
     from cgvideo.cli.steps import steps
     from trainer.data import read_data
     from trainer.hardware import hardware
     from trainer.loop import train as run
+    from trainer.report import write_report
     from trainer.run import install, opened_run
+    from trainer.start import check_models
 
-    with steps(config.name, as_json) as report:
+    check_models(config, folder)
+    with steps(config.name, as_json) as report, footage(config, folder, dry_run, report) as config:
         data = read_data(config, report)
     if epochs is not None:
         longest = max(len(data.source), len(data.target))
@@ -181,6 +192,8 @@ def _introduce(config: "TrainConfig", data: Any, where: Any, folder: Path) -> No
 
     spec = config.spec
     sets = f"{len(data.source)} and {len(data.target)} pictures"
+    if config.teacher is not None:
+        sets = f"{config.teacher} and {len(data.source)} pictures"
     typer.echo(f"{config.name}: {config.method} from {sets}, in {folder}")
     typer.echo(
         f"generator {spec.description}, {spec.macs(config.crop, config.crop) / 1e9:.1f} GMAC a crop"

@@ -226,3 +226,9 @@ def test_every_setting_but_those_is_compared() -> None:
             continue
         changed = dataclasses.replace(config, **{field.name: others[type(value)](value)})
         assert len(differences(config, changed)) == 1
+
+
+def test_models_in_a_file_are_names_or_relative_paths(tmp_path: Path) -> None:
+    (tmp_path / "run.toml").write_text('start_from = "a2b"\nteacher = "x.safetensors"\n')
+    settings = read_settings(tmp_path / "run.toml")
+    assert settings == {"start_from": "a2b", "teacher": str(tmp_path / "x.safetensors")}

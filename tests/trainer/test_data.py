@@ -12,7 +12,7 @@ from PIL import Image
 from tiny_run import ORANGE, make_domain, texture, tiny
 
 from engines.errors import UserError
-from trainer.data import Batches, Drawing, read_data
+from trainer.data import Batches, Drawing, middle, read_data
 from trainer.pictures import PictureSet
 
 CPU = torch.device("cpu")
@@ -321,3 +321,48 @@ def test_a_picture_that_vanishes_is_told(tmp_path: Path, monkeypatch: pytest.Mon
     (folder / "000.png").unlink()
     with pytest.raises(UserError, match=r"000\.png has changed"):
         stream(config, data, 0, 4)
+
+
+def ramps(folder: Path) -> str:
+    """A picture whose red and green say how far right and down a pixel is, 80 by 60."""
+    y, x = np.mgrid[:60, :80]
+    folder.mkdir()
+    Image.fromarray(np.stack([3 * x, 4 * y, 0 * x], 2).astype(np.uint8)).save(folder / "a.png")
+    return str(folder)
+
+
+def test_zoomed_windows_are_of_all_sizes_at_all_places(tmp_path: Path) -> None:
+    """Seen by the ramps: how much of the picture is in a crop, square, and where it begins."""
+    config = tiny(
+        {"source": ramps(tmp_path / "A"), "target": ramps(tmp_path / "B")},
+        preprocess="zoom", batch=300, flip=False,
+    )  # fmt: skip
+    source, _ = next(Batches(config, read_data(config), CPU).since(0))
+    assert source.shape == (300, 3, 32, 32)
+    levels = ((source + 1) * 127.5).numpy()
+    wide = (levels[:, 0, :, -4] - levels[:, 0, :, 3]).mean(1) / 3 * 32 / 25
+    high = (levels[:, 1, -4] - levels[:, 1, 3]).mean(1) / 4 * 32 / 25
+    assert np.abs(wide - high).max() < 1.5  # square
+    assert wide.min() < 34
+    assert wide.max() > 57
+    assert wide.mean() == pytest.approx(46, abs=2)
+    left = levels[:, 0, :, 0].mean(1) / 3
+    assert left.min() < 3
+    assert (left + wide).max() > 76
+
+
+def test_the_middle_of_a_zoomed_picture_is_all_of_its_shorter_side(tmp_path: Path) -> None:
+    folders = {"source": ramps(tmp_path / "A"), "target": ramps(tmp_path / "B")}
+    config = tiny(folders, preprocess="zoom")
+    cut = middle(config, read_data(config).source[0])
+    assert cut.shape == (32, 32, 3)
+    assert cut[0, 0] == pytest.approx([3 * 10.5, 3, 0], abs=6)
+    assert cut[-1, -1] == pytest.approx([3 * 68.5, 4 * 58.5, 0], abs=6)
+
+
+def test_pictures_smaller_than_a_crop_are_enlarged_to_zoom(tmp_path: Path) -> None:
+    folders = {
+        name: str(make_domain(tmp_path / name, 2, size=(20, 30))) for name in ("source", "target")
+    }
+    config = tiny(folders, preprocess="zoom")
+    assert next(Batches(config, read_data(config), CPU).since(0))[0].shape == (1, 3, 32, 32)
