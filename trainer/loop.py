@@ -57,6 +57,8 @@ class Evaluate(Protocol):
 class Watch:
     """Who watches a run: told how it goes, and of what is written; asked whether to stop."""
 
+    step: Callable[[str], None] = lambda step: None
+    """told of what takes long before the first picture"""
     progress: Progress = lambda state, share, losses, pairs_a_second: None
     measured: Callable[[int, Mapping[str, float]], None] = lambda images_seen, values: None
     written: Callable[[Path], None] = lambda path: None
@@ -85,6 +87,7 @@ def train(
     if isinstance(trained, Distillation):
         evaluator = Likeness(config, data, hardware, trained.teacher)
     else:
+        watch.step("teaching a small classifier what both domains look like")
         evaluator = Evaluator(config, data, hardware, folder)
     since, told_at, told_images = state.images_seen, time.monotonic(), state.images_seen
     losses: dict[str, Tensor] = {}

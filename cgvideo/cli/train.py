@@ -245,7 +245,10 @@ def _watch(
     def measured(images_seen: int, values: Mapping[str, float]) -> None:
         console.print(f"after {images_seen}: {_measures(values)}")
 
-    return Watch(progress, measured, stop=stop), bar.stop
+    def step(text: str) -> None:
+        bar.update(task, description=text)
+
+    return Watch(step, progress, measured, stop=stop), bar.stop
 
 
 def _watch_lines(config: "TrainConfig", stop: Callable[[], bool]) -> "Watch":
@@ -264,7 +267,10 @@ def _watch_lines(config: "TrainConfig", stop: Callable[[], bool]) -> "Watch":
     def measured(images_seen: int, values: Mapping[str, float]) -> None:
         say(f"after {images_seen}: {_measures(values)}", sys.stderr)
 
-    return Watch(progress, measured, lambda path: say(f"wrote {path}", sys.stderr), stop)
+    def step(text: str) -> None:
+        say(f"{text} …", sys.stderr)
+
+    return Watch(step, progress, measured, lambda path: say(f"wrote {path}", sys.stderr), stop)
 
 
 def _watch_json(stop: Callable[[], bool]) -> "Watch":
@@ -279,7 +285,13 @@ def _watch_json(stop: Callable[[], bool]) -> "Watch":
     def measured(images_seen: int, values: Mapping[str, float]) -> None:
         emit("measured", images_seen=images_seen, **values)
 
-    return Watch(progress, measured, lambda path: emit("wrote", path=str(path)), stop)
+    return Watch(
+        lambda text: emit("step", step=text),
+        progress,
+        measured,
+        lambda path: emit("wrote", path=str(path)),
+        stop,
+    )
 
 
 def _line(state: "TrainState", losses: Mapping[str, float], pairs_a_second: float) -> str:
