@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,7 @@ from trainer.checkpoint import Checkpoints, Trained, TrainState
 from trainer.config import TrainConfig
 from trainer.cyclegan import CycleGan
 from trainer.data import Batches, Data, as_tensor, middle
+from trainer.distributed import Ranks
 from trainer.hardware import Hardware
 from trainer.log import Log
 from trainer.metrics import Evaluator
@@ -24,6 +25,7 @@ from trainer.publish import TYPICAL_PICTURES, name_back, publish
 from trainer.samples import sample_sheet
 from trainer.schedule import factor
 
+Pictures = Generator[tuple[Tensor, Tensor], None, None]
 STATUS_SECONDS = 2.0
 SAMPLES = 6
 TOO_MUCH = 1e6
@@ -59,18 +61,24 @@ def train(
 ) -> TrainState:
     """Train until the run is over or `watch.stop` says so; goes on from what is in `folder`.
 
+    Of several processes the first alone reports, keeps and decides when to stop.
+
     Raises:
         UserError: the losses are lost (the last good checkpoint stays), or the disk is full.
     """
-    for torn in folder.rglob(".*.partial*"):  # of a run that was killed
-        torn.unlink(missing_ok=True)
+    ranks = hardware.ranks
+    if ranks.rank == 0:
+        for torn in folder.rglob(".*.partial*"):  # of a run that was killed
+            torn.unlink(missing_ok=True)
     trained: Method = Pix2Pix(config, hardware) if config.paired else CycleGan(config, hardware)
     checkpoints = Checkpoints(folder / "checkpoints", config.keep, trained)
     state = checkpoints.load_latest() or TrainState()
+    batches = Batches(config, data, hardware.device, ranks).since(state.images_seen)
+    if ranks.rank > 0:
+        return _follow(config, trained, batches, state, ranks)
     evaluator = Evaluator(config, data, hardware, folder)
     since, told_at, told_images = state.images_seen, time.monotonic(), state.images_seen
     losses: dict[str, Tensor] = {}
-    batches = Batches(config, data, hardware.device).since(state.images_seen)
     with _writing(folder), closing(Log(folder, state.images_seen)) as log, closing(batches):
         while True:
             share = share_done(config, state)
@@ -97,18 +105,40 @@ def train(
             # Once more when a run that is over is asked for: it may have ended before this.
             if better or saves or over:
                 _publish(config, data, trained, hardware, folder, state)
+            ranks.agreed([done, state.seconds, state.drops])
             if done:
                 return state
+            since = state.images_seen
+            losses = _work(config, trained, batches, state, ranks)
 
-            began, since = time.monotonic(), state.images_seen
-            rate = factor(config.policy, share, config.decay_from, state.drops)
-            for optimiser in trained.optimisers.values():
-                for group in optimiser.param_groups:
-                    group["lr"] = config.learning_rate * rate
-            source, target = next(batches)
-            losses = trained.step(source, target, state.images_seen)
-            state.images_seen += config.batch
-            state.seconds += time.monotonic() - began
+
+def _work(
+    config: TrainConfig, trained: Method, batches: Pictures, state: TrainState, ranks: Ranks
+) -> dict[str, Tensor]:
+    """One step; its losses."""
+    began = time.monotonic()
+    rate = factor(config.policy, share_done(config, state), config.decay_from, state.drops)
+    for optimiser in trained.optimisers.values():
+        for group in optimiser.param_groups:
+            group["lr"] = config.learning_rate * rate
+    source, target = next(batches)
+    losses = ranks.mean(trained.step(source, target, state.images_seen))
+    state.images_seen += config.batch
+    state.seconds += time.monotonic() - began
+    return losses
+
+
+def _follow(
+    config: TrainConfig, trained: Method, batches: Pictures, state: TrainState, ranks: Ranks
+) -> TrainState:
+    """What a process beside the first does: the same steps, and nothing else."""
+    with closing(batches):
+        while True:
+            done, state.seconds, drops = ranks.agreed([0, 0, 0])
+            state.drops = int(drops)
+            if done:
+                return state
+            _work(config, trained, batches, state, ranks)
 
 
 def share_done(config: TrainConfig, state: TrainState) -> float:

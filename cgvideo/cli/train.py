@@ -82,6 +82,10 @@ def train(
     output: Path | None = typer.Option(
         None, "--output", "-o", help="The run's folder. Default: runs/NAME."
     ),
+    devices: int = typer.Option(1, help="Processes that share each batch: a GPU each."),
+    benchmark: float | None = typer.Option(
+        None, metavar="SECONDS", help="Measure for so long how fast it would train, and stop."
+    ),
     dry_run: bool = typer.Option(False, "--dry-run", help="Say what would be done, and stop."),
     as_json: bool = typer.Option(False, "--json", help="Report as JSON, one object a line."),
     debug: bool = typer.Option(
@@ -108,6 +112,8 @@ def train(
         "direction",
         "epochs",
         "output",
+        "devices",
+        "benchmark",
         "dry_run",
         "as_json",
         "debug",
@@ -128,22 +134,49 @@ def train(
     named = {"name": data.resolve().name} if data and "name" not in {**file, **given} else {}
     wanted = config_from(base, named, found, file, given)
     folder = output or Path("runs") / wanted.name
-    _train(wanted, epochs, folder, dry_run, as_json)
+    if benchmark is not None:
+        _benchmark(wanted, benchmark, as_json)
+    else:
+        _train(wanted, epochs, folder, devices, dry_run, as_json)
+
+
+def _benchmark(config: "TrainConfig", seconds: float, as_json: bool) -> None:
+    from dataclasses import asdict
+
+    from cgvideo.cli.steps import steps
+    from trainer.benchmark import benchmark, table
+    from trainer.data import read_data
+    from trainer.hardware import hardware
+
+    where = hardware(config)
+    with steps(config.name, as_json) as report:
+        measured = benchmark(config, read_data(config, report), where, seconds, report)
+    if as_json:
+        emit("benchmark", hardware=str(where), slowest=measured.slowest, **asdict(measured))
+    else:
+        for line in (str(where), *table(measured)):
+            typer.echo(line)
 
 
 def _train(
-    config: "TrainConfig", epochs: float | None, folder: Path, dry_run: bool, as_json: bool
+    config: "TrainConfig",
+    epochs: float | None,
+    folder: Path,
+    devices: int,
+    dry_run: bool,
+    as_json: bool,
 ) -> None:
     from dataclasses import replace
 
-    from trainer.report import write_report
-
     from cgvideo.cli.steps import steps
     from trainer.data import read_data
+    from trainer.distributed import check, together
     from trainer.hardware import hardware
     from trainer.loop import train as run
+    from trainer.report import write_report
     from trainer.run import install, opened_run
 
+    check(config, devices)
     with steps(config.name, as_json) as report:
         data = read_data(config, report)
     if epochs is not None:
@@ -159,7 +192,8 @@ def _train(
             say(f"going on after {seen} of {config.images} pictures", sys.stderr)
         watch, finish = _watch(config, as_json, stop)
         try:
-            state = run(config, data, where, folder, watch)
+            with together(config, folder, where, devices) as first:
+                state = run(config, data, first, folder, watch)
         finally:
             finish()
         names = install(config, folder)
