@@ -82,7 +82,7 @@ def benchmark(
             for _ in range(_WARM_UP):
                 ways[name, batch]()
             if not isinstance(gan, PlainCycleGan) and batch == config.batch:
-                parts = _parts(gan, batches, hardware)
+                parts = partial(_parts, gan, batches, hardware)
         report("measuring")
         taken: dict[tuple[str, int], list[float]] = {way: [] for way in ways}
         began = time.monotonic()
@@ -90,9 +90,10 @@ def benchmark(
             # Each gets about as much time as the others.
             way = min(taken, key=lambda each: (len(taken[each]) >= 2, sum(taken[each])))
             taken[way].append(ways[way]())
+        spent = parts()
     rates = {way: way[1] / statistics.median(each) for way, each in taken.items()}
     plain = rates[PLAIN, 1]
-    return Benchmark([Row(*way, rate, rate / plain) for way, rate in rates.items()], parts)
+    return Benchmark([Row(*way, rate, rate / plain) for way, rate in rates.items()], spent)
 
 
 def table(measured: Benchmark) -> list[str]:
@@ -280,5 +281,13 @@ def _plain_layer(layer: Layer) -> list[nn.Module]:
         modules.append(nn.BatchNorm2d(layer.outputs))
     elif layer.normalises:
         modules.append(nn.InstanceNorm2d(layer.outputs))
-    activations = {"relu": nn.ReLU(True), "leaky": nn.LeakyReLU(LEAK, True), "tanh": nn.Tanh()}
-    return modules + [activations[layer.activation]] * (layer.activation in activations)
+    match layer.activation:
+        case "relu":
+            modules.append(nn.ReLU(True))
+        case "leaky":
+            modules.append(nn.LeakyReLU(LEAK, True))
+        case "tanh":
+            modules.append(nn.Tanh())
+        case "none":
+            pass
+    return modules

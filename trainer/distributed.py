@@ -212,6 +212,7 @@ def _follow(
     except Exception as error:
         what = " ".join(f"{type(error).__name__}: {error}".split())
         told.send((f"process {ranks.rank} failed ({what})", ""))
+    os._exit(0)  # an ordinary exit now and then ends with a complaint of PyTorch's threads
 
 
 def _await(others: _Others) -> None:

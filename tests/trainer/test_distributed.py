@@ -36,12 +36,17 @@ def losses(folder: Path) -> list[dict[str, float]]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("changes", [{"pool": 0}, {"pool": 3}, {"adversarial": "wgangp"}])
+@pytest.mark.parametrize("changes", [{"pool": 0}, {"pool": 3}])
 def test_two_processes_have_the_losses_of_one(
     domains: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict
 ) -> None:
     monkeypatch.setattr(loop, "STATUS_SECONDS", -1)
-    config = tiny(domains, batch=2, images=2 * STEPS, evaluate_every=30, **changes)
+    # Without a norm: with it rounding alone, as of a bias that the norm takes off again, grows to
+    # differences of 0.1 in 20 steps, also from one process to one with weights 1e-7 off.
+    config = tiny(
+        domains, batch=2, images=2 * STEPS, evaluate_every=100, norm="none",
+        initialisation="kaiming", gain=1.0, **changes,
+    )  # fmt: skip
     run(config, tmp_path / "one")
     several(config, tmp_path / "two")
     one, two = losses(tmp_path / "one"), losses(tmp_path / "two")
@@ -51,6 +56,27 @@ def test_two_processes_have_the_losses_of_one(
         assert other.items() > {"images_seen": line["images_seen"]}.items()
         for name, value in line.items():
             assert other[name] == pytest.approx(value, rel=1e-4, abs=1e-4), name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("changes", [{}, {"adversarial": "wgangp"}, {"method": "pix2pix"}])
+def test_gradients_are_those_of_the_whole_batch(
+    domains: dict, tmp_path: Path, changes: dict
+) -> None:
+    config = tiny(domains, batch=2, images=2, **changes)
+    run(config, tmp_path / "one")
+    several(config, tmp_path / "two")
+    one, two = (
+        read_checkpoint(tmp_path / name / "checkpoints" / "000000002.pt") for name in ("one", "two")
+    )
+    assert one is not None
+    assert two is not None
+    for name, optimiser in one["optimisers"].items():
+        largest = max(float(kept["exp_avg"].abs().max()) for kept in optimiser["state"].values())
+        for number, kept in optimiser["state"].items():
+            # After one step the first moment is half of the gradient.
+            theirs = two["optimisers"][name]["state"][number]["exp_avg"]
+            assert torch.allclose(kept["exp_avg"], theirs, rtol=0, atol=1e-4 * largest), name
 
 
 @pytest.mark.slow
@@ -93,10 +119,19 @@ def test_an_error_of_the_other_process_ends_both_in_a_line(domains: dict, tmp_pa
 
 @pytest.mark.slow
 def test_by_torchrun_and_stopped_by_a_signal(domains: dict, tmp_path: Path) -> None:
-    config = resolved(tiny(domains, batch=2, images=100_000, save_every=100_000))
+    config = resolved(
+        tiny(
+            domains,
+            batch=2,
+            images=100_000,
+            save_every=100_000,
+            sample_every=1 << 40,
+            evaluate_every=1 << 40,
+        )
+    )
     (tmp_path / "config.toml").write_text(to_toml(config), encoding="utf-8")
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
-    command += ["--master-port", "0", "-m", "trainer", str(tmp_path / "config.toml")]
+    command += ["--standalone", "-m", "trainer", str(tmp_path / "config.toml")]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
     started = subprocess.Popen([*command, "-o", str(tmp_path)], env=environment)
     try:
