@@ -118,7 +118,7 @@ class Generator(nn.Module):
         weight, bias = (
             (norm.weight, norm.bias) if isinstance(norm, nn.BatchNorm2d) else (None, None)
         )
-        normed = functional.group_norm(values.float(), layer.outputs, weight, bias, EPSILON)
+        normed = torch.group_norm(values.float(), layer.outputs, weight, bias, EPSILON)
         return normed.to(values.dtype)
 
     def _scale_and_shift(self, layer: Layer, mean: Tensor, variance: Tensor) -> Tensor:
