@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -9,6 +10,7 @@ from engines.network import Generator
 from trainer.average import Average
 from trainer.config import TrainConfig
 from trainer.data import random_at
+from trainer.distributed import ALONE, Ranks
 from trainer.hardware import Hardware
 from trainer.losses import distance, for_discriminator, for_generator, gradient_penalty
 from trainer.networks import Discriminator, begin
@@ -43,9 +45,11 @@ class CycleGan:
         self.pools = {"target": Pool(config.pool), "source": Pool(config.pool)}
         generators = [*self.to_target.parameters(), *self.to_source.parameters()]
         judges = [*self.judge_target.parameters(), *self.judge_source.parameters()]
+        self._generator_losses = hardware.fast(self.generator_losses)
+        self._discriminator_losses = hardware.fast(self.discriminator_losses)
         self.optimisers = {
-            "generators": adam(generators, config, hardware),
-            "discriminators": adam(judges, config, hardware),
+            "generators": adam(generators, config),
+            "discriminators": adam(judges, config),
         }
 
     @property
@@ -61,12 +65,14 @@ class CycleGan:
     def step(self, source: Tensor, target: Tensor, images_seen: int) -> dict[str, Tensor]:
         """Learn from pictures `[N, 3, H, W]` in [-1, 1]; gives the losses, on the device.
 
-        First the generators, against the discriminators as they are, then the discriminators, on what
+        Of several processes each has its slice of the batch; all have the same pools, of translations
+        by all. First the generators, against the discriminators as they are, then the discriminators, on what
         the generators just made or made before.
         """
+        ranks = self._hardware.ranks
         random = random_at(self._config.seed, STEP, images_seen)
         if self._config.dropout:
-            torch.manual_seed(int(random.integers(1 << 62)))
+            torch.manual_seed(int(random.integers(1 << 62)) + ranks.rank)
         if self._hardware.channels_last:
             source, target = (
                 each.contiguous(memory_format=torch.channels_last) for each in (source, target)
@@ -74,17 +80,19 @@ class CycleGan:
         judges = (self.judge_target, self.judge_source)
         for each in judges:
             each.requires_grad_(False)
-        fake_target, fake_source, losses = self.generator_losses(source, target)
-        learn(self.optimisers["generators"], sum_of(losses))
+        fake_target, fake_source, losses = self._generator_losses(source, target)
+        learn(self.optimisers["generators"], sum_of(losses), ranks)
         for each in judges:
             each.requires_grad_(True)
-        fake_target = self.pools["target"].exchange(fake_target.detach(), random)
-        fake_source = self.pools["source"].exchange(fake_source.detach(), random)
-        share = torch.from_numpy(random.random((len(source), 1, 1, 1), "float32")).to(source.device)
-        verdicts = self.discriminator_losses(source, target, fake_source, fake_target, share)
-        learn(self.optimisers["discriminators"], sum_of(verdicts))
+        fake_target = self._exchanged("target", fake_target.detach(), random)
+        fake_source = self._exchanged("source", fake_source.detach(), random)
+        batch = len(source) * ranks.count
+        shares = torch.from_numpy(random.random((batch, 1, 1, 1), "float32"))
+        share = ranks.part(shares).to(source.device)
+        verdicts = self._discriminator_losses(source, target, fake_source, fake_target, share)
+        learn(self.optimisers["discriminators"], sum_of(verdicts), ranks)
         for name, average in self.averages.items():
-            average.update(getattr(self, name), images_seen, len(source))
+            average.update(getattr(self, name), images_seen, batch)
         return {name: loss.detach() for name, loss in (losses | verdicts).items()}
 
     def generator_losses(
@@ -133,6 +141,13 @@ class CycleGan:
                 losses[f"penalty_{name}"] = gradient_penalty(network, real, fake, share)
         return losses
 
+    def _exchanged(self, name: str, fakes: Tensor, random: np.random.Generator) -> Tensor:
+        """What the discriminator `name` sees in place of `fakes`."""
+        pool, ranks = self.pools[name], self._hardware.ranks
+        if pool.size == 0:
+            return fakes
+        return ranks.part(pool.exchange(ranks.gathered(fakes), random))
+
     def _both(
         self, generator: Generator, first: Tensor, second: Tensor, wanted: bool
     ) -> tuple[Tensor, Tensor | None]:
@@ -162,20 +177,20 @@ def judge(config: TrainConfig, inputs: int = 3) -> Discriminator:
     )
 
 
-def adam(
-    parameters: list[nn.Parameter], config: TrainConfig, hardware: Hardware
-) -> torch.optim.Adam:
-    """Adam as both papers set it; one kernel for all weights on a GPU."""
+def adam(parameters: list[nn.Parameter], config: TrainConfig) -> torch.optim.Adam:
+    """Adam as both papers set it, by one kernel that reads each weight once."""
     return torch.optim.Adam(
         parameters,
         lr=config.learning_rate,
         betas=(config.beta1, config.beta2),
-        fused=hardware.device.type == "cuda" or None,
+        fused=True,
     )
 
 
-def learn(optimiser: torch.optim.Optimizer, loss: Tensor) -> None:
-    """One step down the gradient of `loss`."""
+def learn(optimiser: torch.optim.Optimizer, loss: Tensor, ranks: Ranks = ALONE) -> None:
+    """One step down the gradient of `loss`, of its mean where several processes have one each."""
     optimiser.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
+    weights = [weight for group in optimiser.param_groups for weight in group["params"]]
+    ranks.average([weight.grad for weight in weights if weight.grad is not None])
     optimiser.step()

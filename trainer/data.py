@@ -20,6 +20,7 @@ from torch import Tensor
 
 from engines.errors import UserError
 from trainer.config import TrainConfig
+from trainer.distributed import ALONE, Ranks
 from trainer.pictures import PictureSet, Scaling, find_pictures, without_copies
 
 AHEAD = 4  # steps that are read while one is computed
@@ -199,13 +200,18 @@ class Drawing:
 class Batches:
     """Pictures for each step, `[batch, 3, crop, crop]` of each domain in [-1, 1], on the device.
 
-    They cross to it as bytes. Workers read ahead, in order. Of a source alone both are the same.
+    They cross to it as bytes. Workers read ahead, in order. Of a source alone both are the same, of
+    several processes each has its slice.
     """
 
-    def __init__(self, config: TrainConfig, data: Data, device: torch.device) -> None:
+    def __init__(
+        self, config: TrainConfig, data: Data, device: torch.device, ranks: Ranks = ALONE
+    ) -> None:
         self._config, self._device = config, device
         alone = config.method == "distill"
         self._sets = [data.source] if alone else [data.source, data.target]
+        own = config.batch // ranks.count
+        self._own = range(own * ranks.rank, own * (ranks.rank + 1))
         self._drawings = [
             Drawing(config.seed, domain, len(pictures), data.listed[domain], config.list_share)
             for domain, pictures in enumerate(self._sets)
@@ -229,7 +235,7 @@ class Batches:
                     waiting.cancel()
 
     def _cut(self, position: int) -> list[Tensor]:
-        pairs = [self._pair(position + number) for number in range(self._config.batch)]
+        pairs = [self._pair(position + number) for number in self._own]
         return [torch.from_numpy(np.stack(side)) for side in zip(*pairs, strict=True)]
 
     def _pair(self, position: int) -> list[np.ndarray]:

@@ -52,8 +52,8 @@ class Distillation:
         self.averages = {"to_target": Average(self.to_target, config.average)}
         self.pools: Mapping[str, Pool] = {}
         self.optimisers = {
-            "generators": adam([*self.to_target.parameters()], config, hardware),
-            "discriminators": adam([*self.judge.parameters()], config, hardware),
+            "generators": adam([*self.to_target.parameters()], config),
+            "discriminators": adam([*self.judge.parameters()], config),
         }
 
     def card(self, measures: Mapping[str, float]) -> dict[str, str]:
@@ -81,6 +81,7 @@ class Distillation:
 
     def step(self, source: Tensor, target: Tensor, images_seen: int) -> dict[str, Tensor]:
         """Learn from pictures `[N, 3, H, W]` in [-1, 1]; `target` is not looked at."""
+        batch = len(source) * self._hardware.ranks.count
         if self._hardware.channels_last:
             source = source.contiguous(memory_format=torch.channels_last)
         with self._hardware.computing():
@@ -95,12 +96,12 @@ class Distillation:
             "slopes": SLOPES * slopes(made, wanted),
             "adversarial_target": ADVERSARIAL * for_generator("lsgan", on_made),
         }
-        learn(self.optimisers["generators"], sum_of(losses))
+        learn(self.optimisers["generators"], sum_of(losses), self._hardware.ranks)
         with self._hardware.computing():
             of_wanted, of_made = self.judge(wanted), self.judge(made.detach())
         verdict = {"discriminator_target": for_discriminator("lsgan", of_wanted, of_made)}
-        learn(self.optimisers["discriminators"], sum_of(verdict))
-        self.averages["to_target"].update(self.to_target, images_seen, len(source))
+        learn(self.optimisers["discriminators"], sum_of(verdict), self._hardware.ranks)
+        self.averages["to_target"].update(self.to_target, images_seen, batch)
         return {name: loss.detach() for name, loss in (losses | verdict).items()}
 
 

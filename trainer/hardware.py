@@ -1,8 +1,10 @@
 """Where and how a run computes: what the device has decides."""
 
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import ParamSpec, TypeVar
 
 import torch
 from torch import nn
@@ -10,18 +12,25 @@ from torch import nn
 from engines.errors import UserError
 from engines.survey.machine import processor
 from trainer.config import TrainConfig
+from trainer.distributed import ALONE, Ranks
 
+P = ParamSpec("P")
+T = TypeVar("T")
 _BF16 = ("avx512_bf16", "amx_bf16")
 
 
 @dataclass(frozen=True, slots=True)
 class Hardware:
-    """`bf16`: autocast to bfloat16, weights stay float32. `channels_last` is the memory layout."""
+    """`bf16`: autocast to bfloat16, weights stay float32. `channels_last` is the memory layout.
+
+    `ranks` is this process among those that train together. CUDA was never run.
+    """
 
     device: torch.device
     bf16: bool
     channels_last: bool
     compiled: bool
+    ranks: Ranks = ALONE
 
     def place(self, network: nn.Module) -> None:
         """Bring a network to the device, in this layout."""
@@ -36,10 +45,38 @@ class Hardware:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
             yield
 
+    def fast(self, function: Callable[P, T]) -> Callable[P, T]:
+        """`function` by torch.compile where that is wanted; as it is where that fails at first.
+
+        A failure is a warning. Failures in `backward` are not seen here.
+        """
+        if not self.compiled:
+            return function
+        chosen: Callable[P, T] | None = None
+        quick = torch.compile(function, dynamic=False)
+
+        def call(*arguments: P.args, **options: P.kwargs) -> T:
+            nonlocal chosen
+            if chosen is not None:
+                return chosen(*arguments, **options)
+            try:
+                made = quick(*arguments, **options)
+                chosen = quick
+            except Exception as error:  # of a compiler, of as many kinds as it has parts
+                first = str(error).strip().split("\n")[0]
+                warnings.warn(f"Training is not compiled, so it is slower ({first})", stacklevel=2)
+                chosen = function
+                made = function(*arguments, **options)
+            return made
+
+        return call
+
     def __str__(self) -> str:
         name = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else "CPU"
         layout = "channels last" if self.channels_last else "contiguous"
-        return f"{name}, {'bf16' if self.bf16 else 'fp32'}, {layout}, PyTorch {torch.__version__}"
+        several = f"{self.ranks.count} processes, " if self.ranks.count > 1 else ""
+        precision = "bf16" if self.bf16 else "fp32"
+        return f"{name}, {several}{precision}, {layout}, PyTorch {torch.__version__}"
 
 
 def hardware(config: TrainConfig) -> Hardware:
@@ -68,3 +105,17 @@ def hardware(config: TrainConfig) -> Hardware:
     # Gradients of gradients are not compiled.
     compiled = device.type == "cuda" and config.adversarial != "wgangp"
     return Hardware(device, bf16, bf16 or device.type == "cuda", compiled)
+
+
+def of_rank(hardware: Hardware, ranks: Ranks) -> Hardware:
+    """The same for one of several processes: each has a GPU of its own. Raises UserError for too few."""
+    device = hardware.device
+    if device.type == "cuda" and ranks.count > 1:
+        if torch.cuda.device_count() < ranks.count:
+            raise UserError(
+                f"There are {torch.cuda.device_count()} GPUs for {ranks.count} processes",
+                "Give fewer --devices",
+            )
+        device = torch.device("cuda", ranks.rank)
+        torch.cuda.set_device(device)
+    return replace(hardware, device=device, ranks=ranks)

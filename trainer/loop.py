@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ from trainer.config import TrainConfig, model_name
 from trainer.cyclegan import CycleGan
 from trainer.data import Batches, Data, as_tensor, middle
 from trainer.distill import Distillation, kept_teacher
+from trainer.distributed import Ranks
 from trainer.hardware import Hardware
 from trainer.log import Log
 from trainer.metrics import Evaluator, Likeness
@@ -27,6 +28,7 @@ from trainer.samples import sample_sheet
 from trainer.schedule import factor
 from trainer.start import read_start
 
+Pictures = Generator[tuple[Tensor, Tensor], None, None]
 STATUS_SECONDS = 2.0
 SAMPLES = 6
 TOO_MUCH = 1e6
@@ -70,11 +72,15 @@ def train(
 ) -> TrainState:
     """Train until the run is over or `watch.stop` says so; goes on from what is in `folder`.
 
+    Of several processes the first alone reports, keeps and decides when to stop.
+
     Raises:
         UserError: the losses are lost (the last good checkpoint stays), or the disk is full.
     """
-    for torn in folder.rglob(".*.partial*"):  # of a run that was killed
-        torn.unlink(missing_ok=True)
+    ranks = hardware.ranks
+    if ranks.rank == 0:
+        for torn in folder.rglob(".*.partial*"):  # of a run that was killed
+            torn.unlink(missing_ok=True)
     with _writing(folder):
         trained = _method(config, hardware, folder)
     checkpoints = Checkpoints(folder / "checkpoints", config.keep, trained)
@@ -83,6 +89,9 @@ def train(
         state = TrainState()
         if config.start_from is not None:
             read_start(config).give(trained)
+    batches = Batches(config, data, hardware.device, ranks).since(state.images_seen)
+    if ranks.rank > 0:
+        return _follow(config, trained, batches, state, ranks)
     evaluator: Evaluate
     if isinstance(trained, Distillation):
         evaluator = Likeness(config, data, hardware, trained.teacher)
@@ -91,7 +100,6 @@ def train(
         evaluator = Evaluator(config, data, hardware, folder)
     since, told_at, told_images = state.images_seen, time.monotonic(), state.images_seen
     losses: dict[str, Tensor] = {}
-    batches = Batches(config, data, hardware.device).since(state.images_seen)
     with _writing(folder), closing(Log(folder, state.images_seen)) as log, closing(batches):
         log.describe(state.images_seen, {"hardware": str(hardware)})
         while True:
@@ -119,18 +127,40 @@ def train(
             # Once more when a run that is over is asked for: it may have ended before this.
             if better or saves or over:
                 _publish(config, data, trained, hardware, folder, state, evaluator)
+            ranks.agreed([done, state.seconds, state.drops])
             if done:
                 return state
+            since = state.images_seen
+            losses = _work(config, trained, batches, state, ranks)
 
-            began, since = time.monotonic(), state.images_seen
-            rate = factor(config.policy, share, config.decay_from, state.drops)
-            for optimiser in trained.optimisers.values():
-                for group in optimiser.param_groups:
-                    group["lr"] = config.learning_rate * rate
-            source, target = next(batches)
-            losses = trained.step(source, target, state.images_seen)
-            state.images_seen += config.batch
-            state.seconds += time.monotonic() - began
+
+def _work(
+    config: TrainConfig, trained: Method, batches: Pictures, state: TrainState, ranks: Ranks
+) -> dict[str, Tensor]:
+    """One step; its losses."""
+    began = time.monotonic()
+    rate = factor(config.policy, share_done(config, state), config.decay_from, state.drops)
+    for optimiser in trained.optimisers.values():
+        for group in optimiser.param_groups:
+            group["lr"] = config.learning_rate * rate
+    source, target = next(batches)
+    losses = ranks.mean(trained.step(source, target, state.images_seen))
+    state.images_seen += config.batch
+    state.seconds += time.monotonic() - began
+    return losses
+
+
+def _follow(
+    config: TrainConfig, trained: Method, batches: Pictures, state: TrainState, ranks: Ranks
+) -> TrainState:
+    """What a process beside the first does: the same steps, and nothing else."""
+    with closing(batches):
+        while True:
+            done, state.seconds, drops = ranks.agreed([0, 0, 0])
+            state.drops = int(drops)
+            if done:
+                return state
+            _work(config, trained, batches, state, ranks)
 
 
 def _method(config: TrainConfig, hardware: Hardware, folder: Path) -> Method:

@@ -4,12 +4,23 @@ import math
 
 import torch
 from torch import Tensor, nn
-from torch.nn import init
+from torch.nn import functional, init
 
 from engines.network import Generator
 from trainer.config import DiscriminatorKind, Initialisation
 
 SLOPE = 0.2
+
+
+class InstanceNorm(nn.InstanceNorm2d):
+    """PyTorch's, in float32 whatever comes in; on a CPU by the kernel that knows channels last."""
+
+    def forward(self, values: Tensor) -> Tensor:
+        """`[N, C, H, W]` to the same, in its dtype."""
+        if values.device.type != "cpu":
+            return super().forward(values)
+        normed = functional.group_norm(values.float(), self.num_features, eps=self.eps)
+        return normed.to(values.dtype)
 
 
 class Discriminator(nn.Sequential):
@@ -89,7 +100,7 @@ def parameters_of(network: nn.Module) -> int:
 def _norm(norm: str, channels: int) -> list[nn.Module]:
     match norm:
         case "instance":
-            return [nn.InstanceNorm2d(channels)]
+            return [InstanceNorm(channels)]
         case "batch":
             return [nn.BatchNorm2d(channels)]
         case _:

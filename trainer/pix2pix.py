@@ -31,8 +31,8 @@ class Pix2Pix:
         self.averages = {"to_target": Average(self.to_target, config.average)}
         self.pools: Mapping[str, Pool] = {}
         self.optimisers = {
-            "generators": adam([*self.to_target.parameters()], config, hardware),
-            "discriminators": adam([*self.judge.parameters()], config, hardware),
+            "generators": adam([*self.to_target.parameters()], config),
+            "discriminators": adam([*self.judge.parameters()], config),
         }
 
     @property
@@ -45,15 +45,17 @@ class Pix2Pix:
 
         As the reference project, the discriminator first, then the generator against it.
         """
-        config = self._config
+        config, ranks = self._config, self._hardware.ranks
+        batch = len(source) * ranks.count
         random = random_at(config.seed, STEP, images_seen)
         if config.dropout:
-            torch.manual_seed(int(random.integers(1 << 62)))
+            torch.manual_seed(int(random.integers(1 << 62)) + ranks.rank)
         with self._hardware.computing():
             fake = self.to_target(source)
-        share = torch.from_numpy(random.random((len(source), 1, 1, 1), "float32")).to(source.device)
+        shares = torch.from_numpy(random.random((batch, 1, 1, 1), "float32"))
+        share = ranks.part(shares).to(source.device)
         verdict = self._discriminator_losses(source, target, fake.detach(), share)
-        learn(self.optimisers["discriminators"], sum_of(verdict))
+        learn(self.optimisers["discriminators"], sum_of(verdict), ranks)
         self.judge.requires_grad_(False)
         with self._hardware.computing():
             of_fake = self.judge(judge_input(source, fake))
@@ -61,9 +63,9 @@ class Pix2Pix:
             "adversarial_target": for_generator(config.adversarial, of_fake),
             "l1": config.l1 * distance(fake, target),
         }
-        learn(self.optimisers["generators"], sum_of(losses))
+        learn(self.optimisers["generators"], sum_of(losses), ranks)
         self.judge.requires_grad_(True)
-        self.averages["to_target"].update(self.to_target, images_seen, len(source))
+        self.averages["to_target"].update(self.to_target, images_seen, batch)
         return {name: loss.detach() for name, loss in (losses | verdict).items()}
 
     def _discriminator_losses(

@@ -85,6 +85,10 @@ def train(
     output: Path | None = typer.Option(
         None, "--output", "-o", help="The run's folder. Default: runs/NAME."
     ),
+    devices: int = typer.Option(1, help="Processes that share each batch: a GPU each."),
+    benchmark: float | None = typer.Option(
+        None, metavar="SECONDS", help="Measure for so long how fast it would train, and stop."
+    ),
     dry_run: bool = typer.Option(False, "--dry-run", help="Say what would be done, and stop."),
     as_json: bool = typer.Option(False, "--json", help="Report as JSON, one object a line."),
     debug: bool = typer.Option(
@@ -111,6 +115,8 @@ def train(
         "direction",
         "epochs",
         "output",
+        "devices",
+        "benchmark",
         "dry_run",
         "as_json",
         "debug",
@@ -131,11 +137,37 @@ def train(
     named = {"name": data.resolve().name} if data and "name" not in {**file, **given} else {}
     wanted = config_from(base, named, found, file, given)
     folder = output or Path("runs") / wanted.name
-    train_run(wanted, epochs, folder, dry_run, as_json)
+    if benchmark is not None:
+        _benchmark(wanted, benchmark, as_json)
+    else:
+        train_run(wanted, epochs, folder, dry_run, as_json, devices)
+
+
+def _benchmark(config: "TrainConfig", seconds: float, as_json: bool) -> None:
+    from dataclasses import asdict
+
+    from cgvideo.cli.steps import steps
+    from trainer.benchmark import benchmark, table
+    from trainer.data import read_data
+    from trainer.hardware import hardware
+
+    where = hardware(config)
+    with steps(config.name, as_json) as report:
+        measured = benchmark(config, read_data(config, report), where, seconds, report)
+    if as_json:
+        emit("benchmark", hardware=str(where), slowest=measured.slowest, **asdict(measured))
+    else:
+        for line in (str(where), *table(measured)):
+            typer.echo(line)
 
 
 def train_run(
-    config: "TrainConfig", epochs: float | None, folder: Path, dry_run: bool, as_json: bool
+    config: "TrainConfig",
+    epochs: float | None,
+    folder: Path,
+    dry_run: bool,
+    as_json: bool,
+    devices: int = 1,
 ) -> None:
     """Train as it is decided, or go on, with everything said to the user.
 
@@ -148,12 +180,14 @@ def train_run(
     from cgvideo.cli.footage import footage
     from cgvideo.cli.steps import steps
     from trainer.data import read_data
+    from trainer.distributed import check, together
     from trainer.hardware import hardware
     from trainer.loop import train as run
     from trainer.report import write_report
     from trainer.run import install, opened_run
     from trainer.start import check_models
 
+    check(config, devices)
     check_models(config, folder)
     with steps(config.name, as_json) as report, footage(config, folder, dry_run, report) as config:
         data = read_data(config, report)
@@ -170,7 +204,8 @@ def train_run(
             say(f"going on after {seen} of {config.images} pictures", sys.stderr)
         watch, finish = _watch(config, as_json, stop)
         try:
-            state = run(config, data, where, folder, watch)
+            with together(config, folder, where, devices) as first:
+                state = run(config, data, first, folder, watch)
         finally:
             finish()
         names = install(config, folder)

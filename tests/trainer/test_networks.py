@@ -62,7 +62,7 @@ def test_the_patchgan_has_the_layers_of_the_papers() -> None:
     ] == [(3, 64, 4, 2, 1), (64, 128, 4, 2, 1), (128, 256, 4, 2, 1), (256, 512, 4, 1, 1),
           (512, 1, 4, 1, 1)]  # fmt: skip
     kinds = [type(each).__name__ for each in Discriminator()]
-    inner = ["Conv2d", "InstanceNorm2d", "LeakyReLU"]
+    inner = ["Conv2d", "InstanceNorm", "LeakyReLU"]
     assert kinds == ["Conv2d", "LeakyReLU", *inner * 3, "Conv2d"]
     assert {each.negative_slope for each in Discriminator() if isinstance(each, nn.LeakyReLU)} == {
         0.2

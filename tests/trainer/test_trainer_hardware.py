@@ -12,6 +12,7 @@ from torch import nn
 
 from engines.errors import UserError
 from trainer import hardware as module
+from trainer.cyclegan import CycleGan
 from trainer.hardware import hardware
 
 
@@ -81,3 +82,39 @@ def test_it_trains_with_torch_numpy_pillow_and_safetensors_alone(domains: dict, 
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"},
     )
     assert (tmp_path / "models" / "blue2orange.safetensors").is_file()
+
+
+def test_compiled_where_wanted_and_eager_where_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The compiler is a stand-in: this does not need one."""
+    asked: list[bool] = []
+
+    def compiler(function, **options):
+        asked.append(options["dynamic"])
+        return lambda values: function(values) + 100
+
+    compiled = module.Hardware(torch.device("cpu"), False, False, True)
+    monkeypatch.setattr(torch, "compile", compiler)
+    assert [compiled.fast(abs)(-3), asked] == [103, [False]]
+
+    def broken(function, **options):
+        def fails(values):
+            raise RuntimeError("no compiler\nat all")
+
+        return fails
+
+    monkeypatch.setattr(torch, "compile", broken)
+    function = compiled.fast(abs)
+    with pytest.warns(UserWarning, match=r"not compiled.*\(no compiler\)"):
+        assert function(-3) == 3
+    assert function(-4) == 4  # said once
+    eager = module.Hardware(torch.device("cpu"), False, False, False)
+    assert eager.fast(abs) is abs
+
+
+def test_a_step_of_cyclegan_runs_compiled(domains: dict, monkeypatch: pytest.MonkeyPatch) -> None:
+    names: list[str] = []
+    monkeypatch.setattr(
+        torch, "compile", lambda function, **_: names.append(function.__name__) or function
+    )
+    CycleGan(tiny(domains), module.Hardware(torch.device("cpu"), False, False, True))
+    assert names == ["generator_losses", "discriminator_losses"]
