@@ -82,7 +82,7 @@ def test_the_losses_are_to_what_the_teacher_makes(domains: dict, teacher: Model)
     method = Distillation(student(domains, base_channels=8), CPU, teacher)
     method.to_target.load_state_dict(Generator.of(teacher).state_dict())
     losses = method.step(pictures(0, 2), pictures(1, 2), 0)
-    assert losses["l1"] == losses["slopes"] == 0
+    assert max(losses["l1"], losses["slopes"]) < 1e-5  # PyTorch's norm kernel rounds otherwise
 
 
 def test_pictures_are_read_once_and_drawn_once(domains: dict) -> None:
