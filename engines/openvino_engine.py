@@ -32,10 +32,14 @@ from engines.openvino_runtime import (
 from engines.spec import Form
 from engines.store import Built, EngineStore
 from engines.survey.machine import processor
-from engines.verify import Parity, Run, check_parity, held_frames, pictures_digest
-
-VERIFY_SECONDS = 5.0
-"""An engine of its own for every clip must not take long to verify: so many, or one frame."""
+from engines.verify import (
+    VERIFY_SECONDS,
+    Parity,
+    Run,
+    check_parity,
+    held_frames,
+    pictures_digest,
+)
 
 
 def open_openvino(
@@ -75,15 +79,8 @@ def _opened(
     key = _key(model, decided)
     kept = store.get(key, lambda: _build(model, decided))
     parity = Parity(kept.facts["psnr"], kept.facts["levels"])
-    if not parity.reaches(decided.precision):
-        if request.precision == "auto" and decided.precision != "fp32":
-            plain = replace(request, precision="fp32")
-            return open_openvino(
-                model, plain, f"{why}; {decided.precision} would harm the picture ({parity})", store
-            )
-        raise UserError(
-            f"In {decided.precision} the picture suffers ({parity})", "Use --precision fp32"
-        )
+    if harm := parity.why_not(decided.precision, request.precision):
+        return open_openvino(model, replace(request, precision="fp32"), f"{why}; {harm}", store)
     if kept.built_now:
         why += f"; built now and {'kept' if kept.kept else 'not kept: the cache cannot be written'}"
     try:

@@ -36,12 +36,8 @@ def open_torch(
     decided = _decided(request)
     if store is not None and decided.precision != "fp32":
         parity = _parity(model, decided, store)
-        if not parity.reaches(decided.precision):
-            if request.precision != "auto":
-                raise UserError(
-                    f"In {decided.precision} the picture suffers ({parity})", "Use --precision fp32"
-                )
-            why += f"; {decided.precision} would harm the picture ({parity})"
+        if harm := parity.why_not(decided.precision, request.precision):
+            why += f"; {harm}"
             decided = replace(decided, precision="fp32")
     if store is not None and decided.device != "cpu" and request.size is not None:
         store.announce(_key(model, decided))  # compiling takes up to a minute the first time

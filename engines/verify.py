@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from engines.errors import UserError
 from engines.spec import Form, GeneratorSpec, Pixels
 
 LEAST_PSNR = {"fp32": 55.0, "fp16": 45.0, "bf16": 40.0, "int8": 38.0}
@@ -19,6 +20,9 @@ LEAST_PSNR = {"fp32": 55.0, "fp16": 45.0, "bf16": 40.0, "int8": 38.0}
 
 MOST_LEVELS = {"fp32": 1}
 """Of 255, at any pixel; the other precisions have no such limit."""
+
+VERIFY_SECONDS = 5.0
+"""An engine of its own for every clip must not take long to verify: so many, or one frame."""
 
 Run = Callable[[NDArray[Any], NDArray[np.float32] | None], NDArray[Any]]
 """Frames and statistics in, frames (or statistics) out: an engine, or a file that a runtime runs."""
@@ -40,6 +44,17 @@ class Parity:
     def reaches(self, precision: str) -> bool:
         """Whether this is good enough for `precision`."""
         return self.psnr >= LEAST_PSNR[precision] and self.levels <= MOST_LEVELS.get(precision, 255)
+
+    def why_not(self, precision: str, asked: str, mend: str = "Use --precision fp32") -> str:
+        """Why fp32 takes the place of `precision`, which "auto" had chosen; "" if it need not.
+
+        Raises UserError where that precision was `asked` for, or is fp32 itself.
+        """
+        if self.reaches(precision):
+            return ""
+        if asked == "auto" and precision != "fp32":
+            return f"{precision} would harm the picture ({self})"
+        raise UserError(f"In {precision} the picture suffers ({self})", mend)
 
     def __str__(self) -> str:
         return f"{self.psnr:.1f} dB, at most {self.levels} of 255 levels apart"

@@ -1,6 +1,6 @@
 """CycleGAN (Zhu et al. 2017, arXiv 1703.10593): four networks and what one step does to them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from trainer.losses import distance, for_discriminator, for_generator, gradient_
 from trainer.networks import Discriminator, begin
 from trainer.pool import Pool
 
-STEP = 3  # stream of random numbers
+_STEP = 3  # stream of random numbers
 
 
 class CycleGan:
@@ -29,13 +29,9 @@ class CycleGan:
     def __init__(self, config: TrainConfig, hardware: Hardware) -> None:
         self._config, self._hardware = config, hardware
         self.together = config.norm != "batch"
-        random = torch.Generator().manual_seed(config.seed)
         self.to_target, self.to_source = Generator(config.spec), Generator(config.spec)
         self.judge_target, self.judge_source = judge(config), judge(config)
-        for network in self.networks.values():
-            begin(network, config.initialisation, config.gain, random)
-            hardware.place(network)
-            network.train()
+        make_ready(self.networks.values(), config, hardware)
         for generator in (self.to_target, self.to_source):
             generator.dropout = 0.5 if config.dropout else 0.0
         self.averages = {
@@ -70,9 +66,7 @@ class CycleGan:
         the generators just made or made before.
         """
         ranks = self._hardware.ranks
-        random = random_at(self._config.seed, STEP, images_seen)
-        if self._config.dropout:
-            torch.manual_seed(int(random.integers(1 << 62)) + ranks.rank)
+        random = random_of_step(self._config, ranks, images_seen)
         if self._hardware.channels_last:
             source, target = (
                 each.contiguous(memory_format=torch.channels_last) for each in (source, target)
@@ -86,13 +80,11 @@ class CycleGan:
             each.requires_grad_(True)
         fake_target = self._exchanged("target", fake_target.detach(), random)
         fake_source = self._exchanged("source", fake_source.detach(), random)
-        batch = len(source) * ranks.count
-        shares = torch.from_numpy(random.random((batch, 1, 1, 1), "float32"))
-        share = ranks.part(shares).to(source.device)
+        share = shares_between(source, random, ranks)
         verdicts = self._discriminator_losses(source, target, fake_source, fake_target, share)
         learn(self.optimisers["discriminators"], sum_of(verdicts), ranks)
         for name, average in self.averages.items():
-            average.update(getattr(self, name), images_seen, batch)
+            average.update(getattr(self, name), images_seen, len(source) * ranks.count)
         return {name: loss.detach() for name, loss in (losses | verdicts).items()}
 
     def generator_losses(
@@ -175,6 +167,29 @@ def judge(config: TrainConfig, inputs: int = 3) -> Discriminator:
         # A batch norm would tie the pictures of a batch that the penalty looks at one by one.
         "instance" if config.adversarial == "wgangp" else config.norm,
     )
+
+
+def make_ready(networks: Iterable[nn.Module], config: TrainConfig, hardware: Hardware) -> None:
+    """Draw the weights of networks, one after the other, and bring them to where they learn."""
+    random = torch.Generator().manual_seed(config.seed)
+    for network in networks:
+        begin(network, config.initialisation, config.gain, random)
+        hardware.place(network)
+        network.train()
+
+
+def random_of_step(config: TrainConfig, ranks: Ranks, images_seen: int) -> np.random.Generator:
+    """Random numbers of a step, the same in all processes; dropout has its own in each."""
+    random = random_at(config.seed, _STEP, images_seen)
+    if config.dropout:
+        torch.manual_seed(int(random.integers(1 << 62)) + ranks.rank)
+    return random
+
+
+def shares_between(source: Tensor, random: np.random.Generator, ranks: Ranks) -> Tensor:
+    """Where between real and fake the gradient penalty looks, `[N, 1, 1, 1]` for this process."""
+    shares = random.random((len(source) * ranks.count, 1, 1, 1), "float32")
+    return ranks.part(torch.from_numpy(shares)).to(source.device)
 
 
 def adam(parameters: list[nn.Parameter], config: TrainConfig) -> torch.optim.Adam:

@@ -13,10 +13,9 @@ from engines.model_file import Model, read_model
 from engines.network import Generator
 from trainer.average import Average
 from trainer.config import TrainConfig, model_name
-from trainer.cyclegan import adam, judge, learn, sum_of
+from trainer.cyclegan import adam, judge, learn, make_ready, sum_of
 from trainer.hardware import Hardware
 from trainer.losses import distance, for_discriminator, for_generator
-from trainer.networks import begin
 from trainer.pool import Pool
 
 SLOPES = 1.0
@@ -40,14 +39,10 @@ class Distillation:
 
     def __init__(self, config: TrainConfig, hardware: Hardware, teacher: Model) -> None:
         self._config, self._hardware, self._model = config, hardware, teacher
-        random = torch.Generator().manual_seed(config.seed)
         self.teacher = Generator.of(teacher).requires_grad_(False)
         self.teacher.mean = self.teacher.std = None
         self.to_target, self.judge = Generator(config.spec), judge(config)
-        for network in (self.to_target, self.judge):
-            begin(network, config.initialisation, config.gain, random)
-            hardware.place(network)
-            network.train()
+        make_ready(self.networks.values(), config, hardware)
         hardware.place(self.teacher)
         self.averages = {"to_target": Average(self.to_target, config.average)}
         self.pools: Mapping[str, Pool] = {}

@@ -9,7 +9,7 @@ from typing import ParamSpec, TypeVar
 import torch
 from torch import nn
 
-from engines.errors import UserError
+from engines.errors import UserError, first_line
 from engines.survey.machine import processor
 from trainer.config import TrainConfig
 from trainer.distributed import ALONE, Ranks
@@ -63,8 +63,8 @@ class Hardware:
                 made = quick(*arguments, **options)
                 chosen = quick
             except Exception as error:  # of a compiler, of as many kinds as it has parts
-                first = str(error).strip().split("\n")[0]
-                warnings.warn(f"Training is not compiled, so it is slower ({first})", stacklevel=2)
+                reason = first_line(error)
+                warnings.warn(f"Training is not compiled, so it is slower ({reason})", stacklevel=2)
                 chosen = function
                 made = function(*arguments, **options)
             return made

@@ -22,6 +22,7 @@ from trainer.distributed import Ranks
 from trainer.hardware import Hardware
 from trainer.log import Log
 from trainer.metrics import Evaluator, Likeness
+from trainer.pictures import PictureSet, spread
 from trainer.pix2pix import Pix2Pix
 from trainer.publish import TYPICAL_PICTURES, name_back, publish
 from trainer.samples import sample_sheet
@@ -121,12 +122,13 @@ def train(
                 sound(trained, state, checkpoints)
             if samples:
                 watch.written(_sample(config, data, trained, hardware, folder, state))
-            better = evaluates and _evaluate(evaluator, trained, state, log, watch)
+            measures = _evaluate(evaluator, trained, state, log, watch) if evaluates else {}
+            better = evaluates and _is_best(measures, state)
             if better or saves:
                 watch.written(checkpoints.save(state, better))
             # Once more when a run that is over is asked for: it may have ended before this.
             if better or saves or over:
-                _publish(config, data, trained, hardware, folder, state, evaluator)
+                _publish(config, data, trained, hardware, folder, state, evaluator, measures)
             ranks.agreed([done, state.seconds, state.drops])
             if done:
                 return state
@@ -245,15 +247,12 @@ def _sample(
     path = folder / "samples" / f"{state.images_seen:09}.png"
     sources, targets = data.test_source or data.source, data.test_target or data.target
     count = min(SAMPLES, len(sources), len(targets))
-    pairs = []
-    for number in range(count):
-        # Spread over the set: neighbours in a folder are often the same scene.
-        places = [number * len(pictures) // count for pictures in (sources, targets)]
-        source, target = (
-            as_tensor(middle(config, pictures[place]), hardware.device)
-            for pictures, place in zip((sources, targets), places, strict=True)
+    pairs = list(
+        zip(
+            *(_spread_over(config, each, count, hardware) for each in (sources, targets)),
+            strict=True,
         )
-        pairs.append((source, target))
+    )
     with hardware.computing():
         back = trained.averages.get("to_source")
         sample_sheet(
@@ -268,12 +267,17 @@ def _sample(
 
 def _evaluate(
     evaluator: Evaluate, trained: Method, state: TrainState, log: Log, watch: Watch
-) -> bool:
-    """Measure the averaged generators; whether they are better than ever before."""
+) -> dict[str, float]:
+    """Measure the averaged generators."""
     values = evaluator(trained.averages)
     log.write(state.images_seen, values)
     watch.measured(state.images_seen, values)
-    score = values.get("score")
+    return values
+
+
+def _is_best(measures: Mapping[str, float], state: TrainState) -> bool:
+    """Whether these are better than any before, which `state` remembers."""
+    score = measures.get("score")
     if score is None:
         return False
     if not score > (-math.inf if state.best is None else state.best):
@@ -293,19 +297,19 @@ def _publish(
     folder: Path,
     state: TrainState,
     evaluator: Evaluate,
+    measures: Mapping[str, float],
 ) -> None:
-    """The averaged generators as model files in the run's folder, at any time the newest."""
+    """The averaged generators as model files in the run's folder, at any time the newest.
+
+    `measures` are those just taken, if any: what a student's card says is not measured twice.
+    """
     for direction, name, pictures in (
         ("to_target", config.name, data.source),
         ("to_source", name_back(config.name), data.target),
     ):
         if direction not in trained.averages:
             continue
-        count = min(TYPICAL_PICTURES, len(pictures))
-        places = [number * len(pictures) // count for number in range(count)]
-        several: Iterator[Tensor] = (
-            as_tensor(middle(config, pictures[place]), hardware.device) for place in places
-        )
+        several = _spread_over(config, pictures, TYPICAL_PICTURES, hardware)
         card = {
             "recipe": f"{config.method}, {config.adversarial}, {config.crop} pixels",
             "images_seen": str(state.images_seen),
@@ -316,6 +320,14 @@ def _publish(
         if config.start_from is not None:
             card["start_from"] = model_name(config.start_from)
         if isinstance(trained, Distillation):
-            card |= trained.card(evaluator(trained.averages))
+            card |= trained.card(measures or evaluator(trained.averages))
         network = trained.averages[direction].network
         publish(folder / "models" / f"{name}.safetensors", name, network, several, card)
+
+
+def _spread_over(
+    config: TrainConfig, pictures: PictureSet, most: int, hardware: Hardware
+) -> Iterator[Tensor]:
+    """At most so many pictures of a set, `[1, 3, H, W]`, one after the other."""
+    for place in spread(len(pictures), most):
+        yield as_tensor(middle(config, pictures[place]), hardware.device)

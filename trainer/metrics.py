@@ -15,7 +15,7 @@ from trainer.classifier import domain_classifier
 from trainer.config import TrainConfig
 from trainer.data import Data, as_tensor
 from trainer.hardware import Hardware
-from trainer.pictures import PictureSet
+from trainer.pictures import PictureSet, spread
 from trainer.verdict import way
 
 MOST = 64  # pictures of a domain that are measured
@@ -266,9 +266,7 @@ def _samples(config: TrainConfig, data: Data) -> list[_Sample]:
         choices = _pairs(measured)
     samples = []
     for test, pictures, choice in zip(tests, measured, choices, strict=True):
-        count = min(MOST, len(choice))
-        # Spread over the set: neighbours in a folder are often the same scene.
-        indices = [choice[number * len(choice) // count] for number in range(count)]
+        indices = [choice[place] for place in spread(len(choice), MOST)]
         whole = test is not None or config.preprocess == "none"
         samples.append(_Sample(pictures, indices, None if whole else config.crop, test is None))
     return samples

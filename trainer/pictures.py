@@ -181,6 +181,12 @@ def _eight_bits(picture: Image.Image) -> Image.Image:
     return Image.fromarray((deep / 257).clip(0, 255).round().astype(np.uint8))
 
 
+def spread(length: int, most: int) -> list[int]:
+    """At most so many places of `length`, evenly apart: neighbours in a folder are often one scene."""
+    count = min(most, length)
+    return [number * length // count for number in range(count)]
+
+
 def find_pictures(folder: Path) -> list[Path]:
     """All pictures of a folder, in depth, by name; raises UserError where there is no folder."""
     if not folder.is_dir():

@@ -2,17 +2,23 @@
 
 from collections.abc import Mapping
 
-import torch
 from torch import Tensor, nn
 
 from engines.network import Generator
 from trainer.average import Average
 from trainer.config import TrainConfig
-from trainer.cyclegan import STEP, adam, judge, learn, sum_of
-from trainer.data import random_at
+from trainer.cyclegan import (
+    adam,
+    judge,
+    learn,
+    make_ready,
+    random_of_step,
+    shares_between,
+    sum_of,
+)
 from trainer.hardware import Hardware
 from trainer.losses import distance, for_discriminator, for_generator, gradient_penalty
-from trainer.networks import begin, judge_input
+from trainer.networks import judge_input
 from trainer.pool import Pool
 
 
@@ -21,12 +27,8 @@ class Pix2Pix:
 
     def __init__(self, config: TrainConfig, hardware: Hardware) -> None:
         self._config, self._hardware = config, hardware
-        random = torch.Generator().manual_seed(config.seed)
         self.to_target, self.judge = Generator(config.spec), judge(config, inputs=6)
-        for network in self.networks.values():
-            begin(network, config.initialisation, config.gain, random)
-            hardware.place(network)
-            network.train()
+        make_ready(self.networks.values(), config, hardware)
         self.to_target.dropout = 0.5 if config.dropout else 0.0
         self.averages = {"to_target": Average(self.to_target, config.average)}
         self.pools: Mapping[str, Pool] = {}
@@ -46,14 +48,10 @@ class Pix2Pix:
         As the reference project, the discriminator first, then the generator against it.
         """
         config, ranks = self._config, self._hardware.ranks
-        batch = len(source) * ranks.count
-        random = random_at(config.seed, STEP, images_seen)
-        if config.dropout:
-            torch.manual_seed(int(random.integers(1 << 62)) + ranks.rank)
+        random = random_of_step(config, ranks, images_seen)
         with self._hardware.computing():
             fake = self.to_target(source)
-        shares = torch.from_numpy(random.random((batch, 1, 1, 1), "float32"))
-        share = ranks.part(shares).to(source.device)
+        share = shares_between(source, random, ranks)
         verdict = self._discriminator_losses(source, target, fake.detach(), share)
         learn(self.optimisers["discriminators"], sum_of(verdict), ranks)
         self.judge.requires_grad_(False)
@@ -65,7 +63,7 @@ class Pix2Pix:
         }
         learn(self.optimisers["generators"], sum_of(losses), ranks)
         self.judge.requires_grad_(True)
-        self.averages["to_target"].update(self.to_target, images_seen, batch)
+        self.averages["to_target"].update(self.to_target, images_seen, len(source) * ranks.count)
         return {name: loss.detach() for name, loss in (losses | verdict).items()}
 
     def _discriminator_losses(

@@ -44,9 +44,14 @@ def opened_run(config: TrainConfig, folder: Path) -> Iterator[int]:
 
 def run_config(folder: Path) -> TrainConfig:
     """The settings of a run. Raises UserError for a folder that is none."""
+    require_run(folder)
+    return config_from(read_settings(folder / SETTINGS))
+
+
+def require_run(folder: Path) -> None:
+    """Raise UserError for a folder that is no run."""
     if not (folder / SETTINGS).is_file():
         raise UserError(f"{folder} is no run", "A run has a config.toml: see cgvideo train")
-    return config_from(read_settings(folder / SETTINGS))
 
 
 def layout(data: Path, paired: bool) -> Mapping[str, Any]:

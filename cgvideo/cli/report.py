@@ -4,8 +4,6 @@ from pathlib import Path
 
 import typer
 
-from engines.errors import UserError
-
 
 def report(
     run: Path = typer.Argument(..., help="Folder of a run, running or not: runs/NAME."),
@@ -18,8 +16,7 @@ def report(
     One file without anything from elsewhere, to look at in a browser or to pass on.
     """
     from trainer.report import write_report
-    from trainer.run import SETTINGS
+    from trainer.run import require_run
 
-    if not (run / SETTINGS).is_file():
-        raise UserError(f"{run} is no run", "A run has a config.toml: see cgvideo train")
+    require_run(run)
     typer.echo(write_report(run))

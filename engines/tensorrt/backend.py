@@ -19,9 +19,7 @@ from engines.tensorrt.cuda import use_device
 from engines.tensorrt.engine import MOST_SIDE, PlanRefusedError, TensorRtEngine
 from engines.tensorrt.flavour import Flavour, flavour_for
 from engines.tensorrt.network import graph_for, shapes_for
-from engines.verify import Parity, check_parity, held_frames, pictures_digest
-
-VERIFY_SECONDS = 5.0
+from engines.verify import VERIFY_SECONDS, Parity, check_parity, held_frames, pictures_digest
 
 
 def open_tensorrt(
@@ -42,12 +40,9 @@ def open_tensorrt(
     maker = _Maker(model, decided, flavour, flavour.load(), gpu, number, key, store)
     kept = store.get(key, maker.build) if store else _unkept(maker.build())
     parity = Parity(kept.facts["psnr"], kept.facts["levels"])
-    if not parity.reaches(decided.precision):
-        if request.precision == "auto" and decided.precision != "fp32":
-            why += f"; {decided.precision} would harm the picture ({parity})"
-            return open_tensorrt(model, replace(request, precision="fp32"), why, store)
-        mend = "Use --backend openvino" if decided.precision == "fp32" else "Use --precision fp32"
-        raise UserError(f"In {decided.precision} the picture suffers ({parity})", mend)
+    mend = "Use --backend openvino" if decided.precision == "fp32" else "Use --precision fp32"
+    if harm := parity.why_not(decided.precision, request.precision, mend):
+        return open_tensorrt(model, replace(request, precision="fp32"), f"{why}; {harm}", store)
     try:
         engine = maker.open(kept.content)
     except PlanRefusedError:
