@@ -16,13 +16,15 @@ class Frame:
     """One decoded frame.
 
     `number` counts decoded frames from the first one wanted; `pts` and `duration` are in ticks of
-    the clip's time base (`duration` 0 where the container does not say).
+    the clip's time base (`duration` 0 where the container does not say). `begins_scene`: nothing in
+    the frame before belongs to this one.
     """
 
     number: int
     pts: int
     duration: int
     pixels: Pixels
+    begins_scene: bool = False
 
     def __repr__(self) -> str:
         height, width, _ = self.pixels.shape
