@@ -23,7 +23,7 @@ MOST_ACTIVATION = 2 << 30
 """Bytes: runtimes count the elements of an activation in 32 bits."""
 
 LEAST_CORE = 64
-"""Pixels that a tile must answer for on each axis: with fewer, all the work is in the halo."""
+"""Pixels that the largest tiles must be able to answer for: with fewer, all work is in the halo."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,8 +129,7 @@ def _shapes(size: Size, halo: int, multiple: int) -> Iterator[Size]:
 
 def _sides(length: int, halo: int, multiple: int) -> Iterator[int]:
     yield length
-    least = min(LEAST_CORE, length)
-    for count in range(2, max(2, (length - 2 * halo) // least) + 1):
+    for count in range(2, -(-(length - 2 * halo) // LEAST_CORE) + 1):
         side = least_size(length, count, halo, multiple)
         if 2 * halo < side < length:
             yield side
