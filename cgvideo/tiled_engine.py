@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cgvideo.tiling import MOST_SIDE, Grid, Norm, Size, choose_grid, most_whole
+from cgvideo.tiling import MOST_SIDE, Grid, Norm, Size, choose_grid, fits, most_whole
 from engines.backends import memory_for, open_engine
 from engines.engine import Engine, EngineRequest
 from engines.errors import UserError, first_line
@@ -94,15 +94,16 @@ def decide_tiling(
     """
     spec = model.spec
     most = most_whole(spec, memory_for(request), request.streams or 1) if tiled else None
-    side = None if request.size is not None else MOST_SIDE
-    grid = choose_grid(size, spec, tile if tiled else None, halo, most, side if tiled else None)
+    # A picture's engine takes any size up to this one; a clip's is made for its frames.
+    side = MOST_SIDE if tiled and request.size is None else None
+    grid = choose_grid(size, spec, tile if tiled else None, halo, most, side)
     exact = grid.whole or grid.halo >= spec.halo
     measuring: Measuring = "whole"
     if not spec.statistics_channels or (grid.whole and norm == "frame"):
         measuring, norm = "inside", "frame"
     elif norm == "fast":
         measuring = "thumbnail"
-    elif spec.tileable and most is not None and size[0] * size[1] > most:
+    elif spec.tileable and not fits(size, most, side):
         measuring = "strips"
     return Tiling(grid, norm, measuring, exact)
 

@@ -10,6 +10,7 @@ from cgvideo.estimate import Estimate
 from cgvideo.pipeline import Result, Stopped
 from cgvideo.plan import Plan, working_size
 from cgvideo.progress import StageTimes
+from cgvideo.tiled_engine import TiledEngine
 from engines.engine import Engine
 from engines.model_file import Model
 
@@ -48,9 +49,10 @@ def building_line(key: Mapping[str, str], model: Model) -> str:
         return (
             f"measuring how many frames at once suit {model.name} here (kept for the next time) …"
         )
+    what = " to measure" if key.get("form") == "measure" else ""
     size = " by ".join(reversed(key["size"].split("x"))) if "x" in key["size"] else "any size"
     return (
-        f"building {model.name} for {key['backend']} in {key['precision']}, {size}, and verifying it"
+        f"building {model.name}{what} for {key['backend']} in {key['precision']}, {size}, and verifying it"
         " (kept for the next time) …"
     )
 
@@ -72,7 +74,7 @@ def explanation(plan: Plan, engine: Engine, model: Model, cost: Estimate) -> lis
         f"engine  {engine.description}: {engine.why}",
     ]
     if plan.tiling is not None:
-        lines.append(f"frames  {_frames_line(plan)}")
+        lines.append(f"tiles   {_tiles_line(plan)}")
     rows, columns = encoding.size
     options = dict(encoding.options)
     settings = [f"{name} {options[name]}" for name in ("crf", "cq", "preset") if name in options]
@@ -95,15 +97,17 @@ def picture_lines(plan: PicturePlan, engine: Engine, model: Model) -> list[str]:
     rows, columns = plan.size
     if plan.compare:
         columns *= 2
+    tiles = [f"tiles   {engine.tiling}"] if isinstance(engine, TiledEngine) else []
     return [
         f"input   {plan.source}: a picture of {width}x{height}",
         _model_line(model),
         f"engine  {engine.description}: {engine.why}",
+        *tiles,
         f"output  {plan.output}: {columns}x{rows}",
     ]
 
 
-def _frames_line(plan: Plan) -> str:
+def _tiles_line(plan: Plan) -> str:
     """Tiles, statistics, and the size at which frames are translated."""
     parts = [str(plan.tiling)]
     if plan.anchor_interval is not None:
