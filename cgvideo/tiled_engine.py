@@ -111,7 +111,10 @@ def decide_tiling(
 def open_tiled(
     model: Model, tiling: Tiling, request: EngineRequest, store: EngineStore | None = None
 ) -> "TiledEngine":
-    """Make the engines of a tiling ready. `request` has no size where frames come in one size only once.
+    """Make the engines of a tiling ready.
+
+    A `request` without a size gets engines for any: a picture comes once, and building one for its
+    tiles would take longer than they do.
 
     Raises:
         UserError: as `open_engine` does.
@@ -270,8 +273,7 @@ class TiledEngine:
         self.stepped_down.append(f"the device's memory ran out ({first_line(error)}): {what}")
 
     def _open(self, form: Form, size: Size) -> Engine:
-        fixed = self._fixed or not self.tiling.grid.whole
-        return self._stack.enter_context(self._opened(form, size if fixed else None))
+        return self._stack.enter_context(self._opened(form, size if self._fixed else None))
 
     def __enter__(self) -> Self:
         return self

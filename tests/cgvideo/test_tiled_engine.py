@@ -12,8 +12,8 @@ from generators import SMALL, random_model
 from numpy.typing import NDArray
 
 from cgvideo.codec.probe import probe
-from cgvideo.pipeline import run
-from cgvideo.plan import make_plan
+from cgvideo.pipeline import Result, run
+from cgvideo.plan import SEGMENT_FRAMES, make_plan
 from cgvideo.settings import Settings
 from cgvideo.tiled_engine import TiledEngine, Tiling, decide_tiling, open_tiled
 from cgvideo.tiling import Size, choose_grid
@@ -196,6 +196,55 @@ def test_memory_for_no_tile_at_all_is_the_users_error(clip: Path, tmp_path: Path
     engine = _local(Tiling(grid, "frame", "whole", True), most=100)
     with pytest.raises(UserError, match="out of memory"):
         _converted(clip, tmp_path / "out.mkv", engine)
+
+
+class Shading(Local):
+    """Adds to every frame what its statistics say, which go by a picture's brightness."""
+
+    calls_left = 10**6
+
+    def __call__(
+        self, frames: NDArray[Any], statistics: NDArray[np.float32] | None = None
+    ) -> NDArray[Any]:
+        if self.form == "measure":
+            found = np.ones((len(frames), 2, self.spec.statistics_channels), np.float32)
+            return found * frames.mean(axis=(1, 2, 3), dtype=np.float64)[:, None, None]
+        assert statistics is not None
+        Shading.calls_left -= 1
+        if Shading.calls_left < 0:
+            raise RuntimeError("device lost")
+        return frames + (statistics[:, :1, :1, None] / 8).astype(np.uint8)
+
+
+@pytest.mark.parametrize("work_size", [None, pytest.param(64, marks=pytest.mark.slow)])
+def test_a_run_that_goes_on_gives_the_same_bytes(
+    work_size: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def opened(form: Form, size: Size | None) -> Engine:
+        engine: Engine = Shading(form)
+        return engine
+
+    source = make_clip(tmp_path / "in.mp4", 2 * SEGMENT_FRAMES + 40)
+
+    def converted(name: str) -> Result:
+        grid = choose_grid((64, 96) if work_size is None else (44, 64), Local.spec)
+        tiling = Tiling(grid, "anchors", "whole", True)
+        engine = TiledEngine(random_model(Local.spec), tiling, opened)
+        output = tmp_path / name
+        settings = Settings(output, codec="ffv1", anchor_interval=0.4, work_size=work_size)
+        plan = make_plan(probe(source), random_model(Local.spec), engine, settings)
+        assert plan.anchor_interval == 10
+        return run(plan, engine)
+
+    monkeypatch.setattr(Shading, "calls_left", 10**6)
+    straight = converted("straight.mkv")
+    monkeypatch.setattr(Shading, "calls_left", SEGMENT_FRAMES // 2 + 9)
+    with pytest.raises(UserError, match="device lost"):
+        converted("torn.mkv")
+    monkeypatch.setattr(Shading, "calls_left", 10**6)
+    resumed = converted("torn.mkv")
+    assert resumed.frames_rendered == straight.frames - SEGMENT_FRAMES
+    assert resumed.output.read_bytes() == straight.output.read_bytes()
 
 
 @pytest.mark.parametrize(
