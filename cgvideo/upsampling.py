@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from cgvideo.frame import Pixels
 
-RADIUS = 4
+RADIUS = 8
 """Pixels of the small picture on each side that a function is fitted to."""
 
 SOFTNESS = 0.01**2
