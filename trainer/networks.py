@@ -4,8 +4,9 @@ import math
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional, init
+from torch.nn import init
 
+from engines.instance_norm import instance_norm
 from engines.network import Generator
 from trainer.config import DiscriminatorKind, Initialisation
 
@@ -19,8 +20,7 @@ class InstanceNorm(nn.InstanceNorm2d):
         """`[N, C, H, W]` to the same, in its dtype."""
         if values.device.type != "cpu":
             return super().forward(values)
-        normed = functional.group_norm(values.float(), self.num_features, eps=self.eps)
-        return normed.to(values.dtype)
+        return instance_norm(values)
 
 
 class Discriminator(nn.Sequential):
