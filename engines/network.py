@@ -110,7 +110,8 @@ class Generator(nn.Module):
             # Outside of autocast, which would have CPUs pad in float32.
             with torch.autocast(values.device.type, enabled=False):
                 values = functional.pad(values, [layer.reflects] * 4, mode="reflect")
-        return self.get_submodule(layer.key)(values)  # type: ignore[no-any-return]
+        values = self.get_submodule(layer.key)(values)
+        return functional.pixel_shuffle(values, 2) if layer.shuffles else values
 
     def _scale_and_shift(self, layer: Layer, mean: Tensor, variance: Tensor) -> Tensor:
         """`[N, 2, channels]` of moments `[N, channels]`, with the norm's weight and bias if any."""
@@ -141,7 +142,8 @@ class Generator(nn.Module):
 
 
 def _convolution(layer: Layer) -> nn.Module:
-    sizes = (layer.inputs, layer.outputs, layer.kernel, layer.stride, layer.zeros)
+    outputs = layer.outputs * layer.phases
+    sizes = (layer.inputs, outputs, layer.kernel, layer.stride, layer.zeros)
     if layer.transposed:
         return nn.ConvTranspose2d(*sizes, output_padding=layer.extra, bias=layer.bias)
     return nn.Conv2d(*sizes, bias=layer.bias)
