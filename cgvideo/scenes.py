@@ -107,8 +107,10 @@ def _is_cut(before: Sequence[_Thumbnail], after: Sequence[_Thumbnail]) -> bool:
     if not before:
         return False
     here = change(before[-1], after[0])
+    if here < LEAST_CHANGE:  # as nearly every frame
+        return False
     usually = _usual(before, after, change) + USUAL_CHANGE
-    if here < max(LEAST_CHANGE, 2 * usually):  # as nearly every frame
+    if here < 2 * usually:
         return False
     disorderly = _usual(before, after, disorder) + USUAL_DISORDER
     return all(
