@@ -2,9 +2,9 @@
 
 from concurrent.futures import ThreadPoolExecutor
 
-import cv2
 import numpy as np
 import pytest
+from scenes import SIZE, texture
 
 from cgvideo.flow import (
     at_size,
@@ -18,16 +18,6 @@ from cgvideo.flow import (
     reduced,
     warped,
 )
-
-SIZE = (144, 192)
-
-
-def texture(size=SIZE, seed=0):
-    """A smooth random picture, RGB uint8."""
-    noise = np.random.default_rng(seed).uniform(0, 255, (*size, 3)).astype(np.float32)
-    smooth = cv2.GaussianBlur(noise, (0, 0), 2)
-    smooth = (smooth - smooth.mean()) * (50 / smooth.std()) + 128
-    return smooth.clip(0, 255).astype(np.uint8)
 
 
 def constant(x, y, size=SIZE):
