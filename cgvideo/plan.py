@@ -30,6 +30,8 @@ from cgvideo.codec.join import FORMATS, TURNING, Muxing, Part
 from cgvideo.codec.rehearsal import rehearse
 from cgvideo.codec.streams import TimeShift
 from cgvideo.settings import Settings
+from cgvideo.statistics import anchor_reach
+from cgvideo.tiled_engine import TiledEngine, Tiling
 from cgvideo.translate import padded_size
 from engines.engine import Engine
 from engines.errors import UserError
@@ -54,7 +56,13 @@ class Plan:
     model: str
     model_sha256: str
     size: tuple[int, int]
-    """(height, width) of the frames that are translated, upright"""
+    """(height, width) of the frames that come out, upright"""
+    work_size: tuple[int, int] | None
+    """(height, width) at which they are translated, if that is not their own"""
+    tiling: Tiling | None
+    """tiles and statistics; None: of an engine that knows none"""
+    anchor_interval: int | None
+    """frames between anchors; None: each frame has its own statistics"""
     start: float
     duration: float | None
     strength: float
@@ -81,8 +89,9 @@ class Plan:
 
     @property
     def reach(self) -> tuple[int, int]:
-        """How many frames before and after its own a segment's stages look at: none as yet."""
-        return 0, 0
+        """How many frames before and after its own a segment's stages look at."""
+        frames = 0 if self.anchor_interval is None else anchor_reach(self.anchor_interval)
+        return frames, frames
 
     @property
     def expected_frames(self) -> int | None:
@@ -97,6 +106,9 @@ class Plan:
             "clip": self.clip.describe(),
             "model": self.model_sha256,
             "size": list(self.size),
+            "work_size": None if self.work_size is None else list(self.work_size),
+            "tiling": None if self.tiling is None else self.tiling.describe(),
+            "anchor_interval": self.anchor_interval,
             "start": self.start,
             "duration": self.duration,
             "strength": self.strength,
@@ -130,6 +142,9 @@ def make_plan(
     notices = list(_source_notices(clip))
     output = output or choose_output(clip.path, model.name, settings, usual_suffix(clip, settings))
     size = working_size(clip.upright_size, settings.max_size)
+    work_size = working_size(size, settings.work_size)
+    tiling = engine.tiling if isinstance(engine, TiledEngine) else None
+    anchors = tiling is not None and tiling.norm == "anchors"
     encoding = _choose_encoding(clip, size, settings, FORMATS[output.suffix.lower()], notices)
     start_ticks = round(Fraction(settings.start) / clip.time_base)
     shift = TimeShift()
@@ -152,6 +167,9 @@ def make_plan(
         model=model.name,
         model_sha256=model.sha256,
         size=size,
+        work_size=None if work_size == size else work_size,
+        tiling=tiling,
+        anchor_interval=max(1, round(settings.anchor_interval * clip.rate)) if anchors else None,
         start=settings.start,
         duration=settings.duration,
         strength=settings.strength,
