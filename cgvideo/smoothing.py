@@ -15,6 +15,7 @@ A weight falls off with how far the *source*, brought the same way, is from what
 how far the result is once its grain is blurred away; it is 0 where the way there and back disagree.
 """
 
+import os
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -39,6 +40,7 @@ from cgvideo.flow import (
 )
 from cgvideo.frame import Pixels, TranslatedFrame
 
+MOST_THREADS = 8  # each holds some pictures in float32
 REACH = 3
 """How many translated frames before and after its own a smoothed frame is made of."""
 
@@ -50,13 +52,15 @@ BROAD = 3.0  # pixels: sigma of the blur that leaves light and colour
 
 
 def smoothed(
-    frames: Iterator[TranslatedFrame], strength: float = 1.0, threads: int = 2
+    frames: Iterator[TranslatedFrame], strength: float = 1.0, threads: int | None = None
 ) -> Iterator[TranslatedFrame]:
     """Smooth translated frames, blending from frame by frame (`strength` 0) to all that can be had (1).
 
     A frame's bytes depend on it and on the `REACH` frames before and after it, up to where a scene begins
-    (`Frame.begins_scene`), and not on `threads`. Reads `REACH` + `threads` frames ahead.
+    (`Frame.begins_scene`), and not on `threads` (None: one a core, at most 8). Reads `REACH` + `threads`
+    frames ahead.
     """
+    threads = threads or min(os.cpu_count() or 1, MOST_THREADS)
     window: deque[_Moment | None] = deque([None] * 2 * REACH, 2 * REACH + 1)
     pending: deque[Future[TranslatedFrame]] = deque()
     with ThreadPoolExecutor(threads, "smoothing") as pool:
