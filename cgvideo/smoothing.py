@@ -44,10 +44,11 @@ MOST_THREADS = 8  # each holds some pictures in float32
 REACH = 3
 """How many translated frames before and after its own a smoothed frame is made of."""
 
-SOURCE_TOLERANCE = 18.0  # levels of 255 at which a weight has fallen to 1/e
-RESULT_TOLERANCE = 12.0
+SOURCE_TOLERANCE = 14.0  # levels of 255 at which a weight has fallen to 1/e
+RESULT_TOLERANCE = 10.0
+SOURCE_DOUBT = np.array([[1, 1, 1, 0]]) / (3 * SOURCE_TOLERANCE**2)
 RESTORED = 0.3  # of the detail that averaging took from the source; generators keep 0.15 to 0.65
-KEPT = 0.4
+KEPT = 0.3
 BROAD = 3.0  # pixels: sigma of the blur that leaves light and colour
 
 
@@ -83,7 +84,7 @@ class _Picture:
     gray: Gray
     """`[h, w]`: the source's luma, reduced"""
     hints: NDArray[np.float32]
-    """`[h, w, 2]` in levels: the source's luma and the result's, reduced"""
+    """`[h, w, 4]` in levels: the source's RGB and the result's luma, reduced"""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -129,10 +130,9 @@ def _picture(frame: TranslatedFrame) -> _Picture:
     layers = cv2.merge([*cv2.split(result), luma])
     gray = reduced(source.astype(np.uint8))
     size = (gray.shape[1], gray.shape[0])
-    made = cv2.resize(cv2.cvtColor(result, cv2.COLOR_RGB2GRAY), size, interpolation=cv2.INTER_AREA)
-    return _Picture(
-        np.asarray(layers, np.float32), gray, np.dstack([gray.astype(np.float32), made])
-    )
+    seen = cv2.merge([*cv2.split(source), cv2.cvtColor(result, cv2.COLOR_RGB2GRAY)])
+    hints = cv2.resize(seen, size, interpolation=cv2.INTER_AREA)
+    return _Picture(np.asarray(layers, np.float32), gray, np.asarray(hints, np.float32))
 
 
 def _levels(pixels: Pixels) -> NDArray[np.float32]:
@@ -221,8 +221,8 @@ def _confidence(
 ) -> NDArray[np.float32]:
     """How far the picture `there` can be trusted to show what is `here`, `[h, w]`, 0..1."""
     apart = warped(there, way, "linear") - here
-    source = cv2.blur(np.abs(apart[..., 0]), (3, 3)) / SOURCE_TOLERANCE
-    result = cv2.blur(apart[..., 1], (5, 5)) / RESULT_TOLERANCE
-    weight = np.exp(-(source * source + result * result))
+    squared = cv2.transform(cv2.multiply(apart, apart), SOURCE_DOUBT)
+    result = cv2.blur(cv2.extractChannel(apart, 3), (5, 5)) / RESULT_TOLERANCE
+    weight = np.exp(-(cv2.blur(squared, (3, 3)) + result * result))
     weight[disagreeing(way, home) | ~inside(way)] = 0
     return np.asarray(weight, np.float32)
