@@ -1,0 +1,187 @@
+"""What was measured, as figures with a name and as curves over time."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cgvideo.evaluation.agreement import Agreement
+from cgvideo.evaluation.detail import decibels
+from cgvideo.evaluation.film import Film, Measured
+from cgvideo.evaluation.light import color_drift, pumping
+from cgvideo.evaluation.seams import seams
+
+LEAST_WINDOW = 5  # frames: a second of a slow clip is too few for a mean
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One measure of all films; None where a film has none, or too little was seen."""
+
+    name: str
+    unit: str
+    good: str
+    """what a good result has, in a few words"""
+    source: float | None
+    result: float | None
+    reference: float | None
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """One measure over time: a value for each of the seconds of `Curves`, None where there is none."""
+
+    name: str
+    unit: str
+    source: tuple[float | None, ...] = ()
+    result: tuple[float | None, ...] = ()
+    reference: tuple[float | None, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Curves:
+    """All measures over time; `seconds` are the source's."""
+
+    seconds: tuple[float, ...]
+    courses: tuple[Course, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """All that was measured. `size` is (height, width)."""
+
+    paths: tuple[Path, ...]
+    size: tuple[int, int]
+    frames: int
+    cuts: tuple[int, ...]
+    """places among the frames where a scene begins"""
+    figures: tuple[Figure, ...]
+    curves: Curves
+    agreement: Agreement | None
+    """None for pictures"""
+    notices: tuple[str, ...]
+
+    def describe(self) -> dict[str, Any]:
+        """Everything, ready for JSON."""
+        files = dict(zip(("source", "result", "reference"), map(str, self.paths), strict=False))
+        facts = asdict(self)
+        del facts["paths"]
+        agrees = self.agreement
+        whole = None if agrees is None else asdict(agrees) | {"whole": agrees.whole}
+        plain: dict[str, Any] = _finite(files | facts | {"agreement": whole})
+        return plain
+
+
+def figures(measured: Measured, second: int, tile: int | None = None) -> tuple[Figure, ...]:
+    """The figures of the films; `second` is one in frames."""
+    source, result = measured.source, measured.result
+    reference = measured.reference if measured.reference.warp_errors else None
+    films = source, result, reference
+    second = max(second, LEAST_WINDOW)
+
+    def each(value: Any) -> tuple[float | None, float | None, float | None]:
+        of_source, of_result, of_reference = (
+            None if film is None else value(film) for film in films
+        )
+        return of_source, of_result, of_reference
+
+    def pumped(film: Film) -> float | None:
+        return pumping(measured.scenes(film.brightness), second)
+
+    def drifted(film: Film) -> float | None:
+        change = np.subtract(film.colors, source.colors)
+        return color_drift(measured.scenes(list(change)), second)
+
+    blurred = [decibels(error) for error in measured.low_band]
+    low_band = decibels(float(np.mean(measured.low_band))) if blurred else None
+    worst = f"worst frame {min(blurred):.1f}" if blurred else ""
+    return (
+        Figure("E_warp", "1e-3", "near the source's", *each(_thousandfold)),
+        Figure("coherent detail", "", "not below the reference's", *each(_coherent)),
+        Figure("sharpness", "levels", "near the source's", *each(_sharpness)),
+        Figure("low-band PSNR", "dB", "45 and more", None, low_band, None, worst),
+        Figure("ghosting", "", "near 0", *each(_ghosts)),
+        _seams(films, tile),
+        Figure("colour drift", "dE", "below 2", None, *each(drifted)[1:]),
+        Figure("brightness pumping", "levels", "near the source's", *each(pumped)),
+    )
+
+
+def curves(measured: Measured) -> Curves:
+    """The measures that have a value at each frame."""
+    source, result, reference = measured.source, measured.result, measured.reference
+
+    def course(name: str, unit: str, value: Any) -> Course:
+        return Course(name, unit, *(_plain(value(film)) for film in (source, result, reference)))
+
+    def change(film: Film) -> Sequence[float]:
+        if not film.colors:
+            return ()
+        apart = np.subtract(film.colors, source.colors)
+        return [float(each) for each in np.linalg.norm(apart - apart.mean(0), axis=1)]
+
+    changes = Course(
+        "colour, from its mean change", "dE", (), _plain(change(result)), _plain(change(reference))
+    )
+    return Curves(
+        tuple(measured.seconds),
+        (
+            course("E_warp", "1e-3", lambda film: [1e3 * error for error in film.warp_errors]),
+            course("coherent detail", "", lambda film: [_ratio(*each) for each in film.coherent]),
+            course("sharpness", "levels", lambda film: film.sharpness),
+            Course("low-band PSNR", "dB", (), _plain([decibels(e) for e in measured.low_band])),
+            course("brightness", "levels", lambda film: film.brightness),
+            changes,
+        ),
+    )
+
+
+def _thousandfold(film: Film) -> float | None:
+    error = film.warp_error
+    return None if error is None else 1e3 * error
+
+
+def _coherent(film: Film) -> float | None:
+    return film.coherent_detail
+
+
+def _sharpness(film: Film) -> float | None:
+    return float(np.mean(film.sharpness))
+
+
+def _ghosts(film: Film) -> float | None:
+    return film.ghosts.share
+
+
+def _seams(films: tuple[Film, Film, Film | None], tile: int | None) -> Figure:
+    source, result, reference = films
+    made = seams(source.profile, result.profile, tile)
+    plain = None if reference is None else seams(source.profile, reference.profile, tile)
+    note = ""
+    if made is not None:
+        note = f"at every {made.tile} pixels" if made.found or tile else "no grid found"
+    return Figure(
+        "seams", "x", "1", None,
+        None if made is None else made.score, None if plain is None else plain.score, note,
+    )  # fmt: skip
+
+
+def _ratio(part: float, whole: float) -> float:
+    return part / whole if whole > 0 else math.nan
+
+
+def _plain(values: Sequence[float]) -> tuple[float | None, ...]:
+    return tuple(value if math.isfinite(value) else None for value in values)
+
+
+def _finite(value: Any) -> Any:
+    """JSON knows no infinity: an identical pair's PSNR is None."""
+    if isinstance(value, dict):
+        return {key: _finite(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,105 @@
+"""Seams: steps along the edges of tiles, where a picture was translated in pieces."""
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cgvideo.evaluation.detail import Luma
+
+STRETCH = 16  # pixels along an edge over which a step must keep its sign
+LEAST_TILE = 64  # pixels that are searched: below it, the blocks of video codecs are seen instead
+SEARCH_STEP = 4
+BLOCK = 16
+"""Edges are compared with those at the same place within blocks of a codec (and a generator's strides)."""
+SURE, CLEAR = 6.0, 1.3  # standard errors, and times the steps elsewhere, from which a grid is one
+LEAST = 0.02  # levels: steps below it are none
+
+Steps = NDArray[np.float64]
+
+
+class Seams(NamedTuple):
+    """The steps at a grid of tiles as a multiple of those elsewhere: 1 without seams.
+
+    `tile` is the grid's period in pixels, `found` whether there is one beyond chance.
+    """
+
+    score: float
+    tile: int
+    found: bool
+
+
+@dataclass(slots=True)
+class Profile:
+    """How large a step there is between each column (row) and the next, as a mean over frames."""
+
+    across: Steps | None = None
+    down: Steps | None = None
+    frames: int = field(default=0)
+
+    def add(self, picture: Luma) -> None:
+        """A luma `[H, W]`; all of one size."""
+        across, down = _steps(picture), _steps(picture.T)
+        self.across = across if self.across is None else self.across + across
+        self.down = down if self.down is None else self.down + down
+        self.frames += 1
+
+
+def seams(source: Profile, result: Profile, tile: int | None = None) -> Seams | None:
+    """The seams of a grid with period `tile`, or of the likeliest one; what the source has is no seam.
+
+    None for pictures without an edge of such tiles inside. Tiles begin at the upper left corner.
+    """
+    lines = [
+        (own / source.frames, made / result.frames)
+        for own, made in ((source.across, result.across), (source.down, result.down))
+        if own is not None and made is not None
+    ]
+    longest = max((len(own) for own, _ in lines), default=0)
+    tiles = [tile] if tile else range(LEAST_TILE, longest // 2 + 1, SEARCH_STEP)
+    scored = [found for each in tiles if (found := _score(lines, each)) is not None]
+    if not scored:
+        return None
+    sureness, score, period = max(scored)
+    return Seams(score, period, sureness >= SURE and score >= CLEAR)
+
+
+def _steps(picture: Luma) -> Steps:
+    """`[W]`: the step from column x - 1 to x beyond the slopes beside it, in levels; 0 at the ends.
+
+    Steps keep their sign over a stretch along the edge, which edges of things rarely do.
+    """
+    rows = np.arange(0, picture.shape[0], STRETCH)
+    heights = np.diff(np.append(rows, picture.shape[0]))[:, None]
+    means = np.add.reduceat(picture, rows, axis=0, dtype=np.float64) / heights
+    slopes = np.diff(means, axis=1)
+    steps = np.zeros(picture.shape[1])
+    if slopes.shape[1] >= 3:
+        beyond = slopes[:, 1:-1] - (slopes[:, :-2] + slopes[:, 2:]) / 2
+        steps[2:-1] = np.abs(beyond).mean(0)
+    return steps
+
+
+def _score(lines: list[tuple[Steps, Steps]], tile: int) -> tuple[float, float, int] | None:
+    """(standard errors above chance, steps at the grid over those elsewhere, tile)."""
+    at, elsewhere = [], []
+    for own, made in lines:
+        places = np.arange(len(own))
+        inner = (places >= 2) & (places < len(own) - 1)
+        grid = inner & (places % tile == 0)
+        for block in np.unique(places[grid] % BLOCK):
+            alike = inner & (places % BLOCK == block)
+            others = alike & ~grid
+            if np.count_nonzero(others) < 2:
+                continue
+            usual = np.maximum(made / max(np.median(made[others]), LEAST), 1e-3)
+            natural = np.maximum(own / max(np.median(own[others]), LEAST), 1)
+            at.append((usual / natural)[alike & grid])
+            elsewhere.append((usual / natural)[others])
+    if not at:
+        return None
+    seen, chance = np.concatenate(at), np.concatenate(elsewhere)
+    error = max(float(chance.std()), 0.05) / np.sqrt(len(seen))
+    ratio = float(seen.mean() / max(float(chance.mean()), 0.05))
+    return (float(seen.mean() - chance.mean()) / error, ratio, tile)
