@@ -5,7 +5,7 @@ from fractions import Fraction
 import cv2
 import numpy as np
 import pytest
-from scenes import SIZE, noisy, panned, passing, texture
+from textures import SIZE, noisy, panned, passing, texture
 
 from cgvideo.codec.contents import Contents, Sound
 from cgvideo.evaluation.agreement import Lag, agreement

@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from scenes import SIZE, texture
+from textures import SIZE, texture
 
 from cgvideo.flow import (
     at_size,

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 from clips import RGB
-from scenes import noisy, panned, texture
+from textures import noisy, panned, texture
 
 from cgvideo.evaluation.detail import coherent_detail, luma
 from cgvideo.evaluation.steadiness import motion_between, warp_error
