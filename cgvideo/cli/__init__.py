@@ -12,6 +12,7 @@ from cgvideo.cli import (
     distill,
     doctor,
     engines,
+    eval,
     export,
     models,
     report,
@@ -35,6 +36,7 @@ app.command("export")(export.export)
 app.command("train")(train.train)
 app.command("report")(report.report)
 app.command("distill")(distill.distill)
+app.command("eval")(eval.evaluate)
 app.command("bench")(bench.bench)
 app.command("doctor")(doctor.doctor)
 app.add_typer(models.app, name="models")

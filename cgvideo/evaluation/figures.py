@@ -23,6 +23,7 @@ class Figure:
 
     name: str
     unit: str
+    meaning: str
     good: str
     """what a good result has, in a few words"""
     source: float | None
@@ -36,7 +37,9 @@ class Course:
     """One measure over time: a value for each of the seconds of `Curves`, None where there is none."""
 
     name: str
-    unit: str
+    meaning: str
+    includes: tuple[float, ...]
+    """what the axis of a drawing shows in any case"""
     source: tuple[float | None, ...] = ()
     result: tuple[float | None, ...] = ()
     reference: tuple[float | None, ...] = ()
@@ -96,46 +99,79 @@ def figures(measured: Measured, second: int, tile: int | None = None) -> tuple[F
         change = np.subtract(film.colors, source.colors)
         return color_drift(measured.scenes(list(change)), second)
 
+    errors = each(_thousandfold)
+    coherent = each(_coherent)
     blurred = [decibels(error) for error in measured.low_band]
     low_band = decibels(float(np.mean(measured.low_band))) if blurred else None
-    worst = f"worst frame {min(blurred):.1f}" if blurred else ""
+    worst = f"worst frame {min(blurred):.1f}" if blurred and math.isfinite(min(blurred)) else ""
+    near, less = "near the source's", "less is better"
     return (
-        Figure("E_warp", "1e-3", "near the source's", *each(_thousandfold)),
-        Figure("coherent detail", "", "not below the reference's", *each(_coherent)),
-        Figure("sharpness", "levels", "near the source's", *each(_sharpness)),
-        Figure("low-band PSNR", "dB", "45 and more", None, low_band, None, worst),
-        Figure("ghosting", "", "near 0", *each(_ghosts)),
+        Figure("E_warp", "1e-3", "change along the source's motion", less, *errors, _share(errors)),
+        Figure("coherent detail", "", "the source's detail in it", "the reference's or more",
+               *coherent, _share(coherent)),
+        Figure("sharpness", "levels", "detail and noise", near, *each(_sharpness)),
+        Figure("low-band PSNR", "dB", "likeness to the reference, both blurred", "45 or more",
+               None, low_band, None, worst),
+        Figure("ghosting", "", "of the frame before or after", "near 0", *each(_ghosts)),
         _seams(films, tile),
-        Figure("colour drift", "dE", "below 2", None, *each(drifted)[1:]),
-        Figure("brightness pumping", "levels", "near the source's", *each(pumped)),
-    )
+        Figure("colour drift", "dE", "within a scene, over seconds", "below 2",
+               None, *each(drifted)[1:]),
+        Figure("brightness pumping", "levels", "faster than a second", near, *each(pumped)),
+    )  # fmt: skip
 
 
 def curves(measured: Measured) -> Curves:
     """The measures that have a value at each frame."""
     source, result, reference = measured.source, measured.result, measured.reference
 
-    def course(name: str, unit: str, value: Any) -> Course:
-        return Course(name, unit, *(_plain(value(film)) for film in (source, result, reference)))
+    def course(name: str, meaning: str, includes: tuple[float, ...], value: Any) -> Course:
+        films = (_plain(value(film)) for film in (source, result, reference))
+        return Course(name, meaning, includes, *films)
 
-    def change(film: Film) -> Sequence[float]:
+    def change(film: Film) -> tuple[float | None, ...]:
         if not film.colors:
             return ()
         apart = np.subtract(film.colors, source.colors)
-        return [float(each) for each in np.linalg.norm(apart - apart.mean(0), axis=1)]
+        away = np.concatenate([scene - scene.mean(0) for scene in measured.scenes(list(apart))])
+        return _plain([float(each) for each in np.linalg.norm(away, axis=1)])
 
-    changes = Course(
-        "colour, from its mean change", "dE", (), _plain(change(result)), _plain(change(reference))
-    )
     return Curves(
         tuple(measured.seconds),
         (
-            course("E_warp", "1e-3", lambda film: [1e3 * error for error in film.warp_errors]),
-            course("coherent detail", "", lambda film: [_ratio(*each) for each in film.coherent]),
-            course("sharpness", "levels", lambda film: film.sharpness),
-            Course("low-band PSNR", "dB", (), _plain([decibels(e) for e in measured.low_band])),
-            course("brightness", "levels", lambda film: film.brightness),
-            changes,
+            course(
+                "E_warp",
+                "change along the source's motion, in 1e-3; less is steadier",
+                (0,),
+                lambda film: [1e3 * error for error in film.warp_errors],
+            ),
+            course(
+                "Coherent detail",
+                "how much of the source's detail is in it; noise does not count",
+                (),
+                lambda film: [_ratio(*each) for each in film.coherent],
+            ),
+            course(
+                "Sharpness",
+                "detail and noise, in levels of 255",
+                (0,),
+                lambda film: film.sharpness,
+            ),
+            Course(
+                "Low-band PSNR",
+                "likeness to the reference in dB, both blurred",
+                (),
+                (),
+                _plain([decibels(error) for error in measured.low_band]),
+            ),
+            course("Brightness", "mean luma, in levels of 255", (), lambda film: film.brightness),
+            Course(
+                "Colour drift",
+                "how far the change of colour is from its mean in the scene, in dE",
+                (0,),
+                (),
+                change(result),
+                change(reference),
+            ),
         ),
     )
 
@@ -165,9 +201,15 @@ def _seams(films: tuple[Film, Film, Film | None], tile: int | None) -> Figure:
     if made is not None:
         note = f"at every {made.tile} pixels" if made.found or tile else "no grid found"
     return Figure(
-        "seams", "x", "1", None,
+        "seams", "x", "steps at the edges of tiles", "near 1", None,
         None if made is None else made.score, None if plain is None else plain.score, note,
     )  # fmt: skip
+
+
+def _share(of: tuple[float | None, float | None, float | None]) -> str:
+    """The result's figure as a share of the reference's, in words."""
+    _, result, reference = of
+    return f"{result / reference:.2f} of the reference's" if result and reference else ""
 
 
 def _ratio(part: float, whole: float) -> float:
