@@ -80,7 +80,7 @@ class Evaluation:
 
 
 def figures(measured: Measured, second: int, tile: int | None = None) -> tuple[Figure, ...]:
-    """The figures of the films; `second` is one in frames."""
+    """The figures of the films, those that the result has; `second` is one in frames."""
     source, result = measured.source, measured.result
     reference = measured.reference if measured.reference.warp_errors else None
     films = source, result, reference
@@ -105,7 +105,7 @@ def figures(measured: Measured, second: int, tile: int | None = None) -> tuple[F
     low_band = decibels(float(np.mean(measured.low_band))) if blurred else None
     worst = f"worst frame {min(blurred):.1f}" if blurred and math.isfinite(min(blurred)) else ""
     near, less = "near the source's", "less is better"
-    return (
+    found = (
         Figure("E_warp", "1e-3", "change along the source's motion", less, *errors, _share(errors)),
         Figure("coherent detail", "", "the source's detail in it", "the reference's or more",
                *coherent, _share(coherent)),
@@ -118,6 +118,7 @@ def figures(measured: Measured, second: int, tile: int | None = None) -> tuple[F
                None, *each(drifted)[1:]),
         Figure("brightness pumping", "levels", "faster than a second", near, *each(pumped)),
     )  # fmt: skip
+    return tuple(figure for figure in found if figure.result is not None)
 
 
 def curves(measured: Measured) -> Curves:
@@ -127,6 +128,9 @@ def curves(measured: Measured) -> Curves:
     def course(name: str, meaning: str, includes: tuple[float, ...], value: Any) -> Course:
         films = (_plain(value(film)) for film in (source, result, reference))
         return Course(name, meaning, includes, *films)
+
+    def detail(film: Film) -> tuple[float | None, ...]:
+        return _plain([_ratio(*each) for each in film.coherent])
 
     def change(film: Film) -> tuple[float | None, ...]:
         if not film.colors:
@@ -144,11 +148,13 @@ def curves(measured: Measured) -> Curves:
                 (0,),
                 lambda film: [1e3 * error for error in film.warp_errors],
             ),
-            course(
+            Course(
                 "Coherent detail",
-                "how much of the source's detail is in it; noise does not count",
+                "the source's detail in it; noise does not count",
                 (),
-                lambda film: [_ratio(*each) for each in film.coherent],
+                (),
+                detail(result),
+                detail(reference),
             ),
             course(
                 "Sharpness",

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from cgvideo.evaluation.detail import Luma, laplacian, luma
-from cgvideo.evaluation.ghosting import Ghosts, edges
+from cgvideo.evaluation.ghosting import Edges, Ghosts, edges
 from cgvideo.evaluation.light import Series, mean_color
 from cgvideo.evaluation.seams import Profile
 from cgvideo.evaluation.steadiness import Motion, warp_error
@@ -20,7 +20,7 @@ class View(NamedTuple):
     pixels: Pixels
     luma: Luma
     laplacian: Luma
-    edges: Luma
+    edges: Edges
 
     @classmethod
     def of(cls, pixels: Pixels) -> "View":

@@ -95,7 +95,13 @@ def _chart(course: Course, seconds: tuple[float, ...]) -> Chart:
         ]
         curves.append(Curve(film, points, dashed=film == "source"))
     return Chart(
-        course.name, course.meaning, curves, course.includes, at="at {} s", digits=2, begin=None
+        course.name,
+        course.meaning,
+        curves,
+        course.includes,
+        at="at {} s",
+        digits=2,
+        begin=seconds[0],
     )
 
 

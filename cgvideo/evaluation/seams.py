@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from cgvideo.evaluation.detail import Luma
 
-STRETCH = 16  # pixels along an edge over which a step must keep its sign
+STRETCH = 32  # pixels along an edge over which a step must keep its sign
+RUN = 12  # frames
 LEAST_TILE = 64  # pixels that are searched: below it, the blocks of video codecs are seen instead
 SEARCH_STEP = 4
 BLOCK = 16
@@ -32,18 +33,37 @@ class Seams(NamedTuple):
 
 @dataclass(slots=True)
 class Profile:
-    """How large a step there is between each column (row) and the next, as a mean over frames."""
+    """How large a step there is between each column (row) and the one before, as a mean over all frames."""
 
-    across: Steps | None = None
-    down: Steps | None = None
-    frames: int = field(default=0)
+    frames: int = 0
+    _sums: list[Steps] = field(default_factory=list)
+    _run: list[Steps] = field(default_factory=list)
 
     def add(self, picture: Luma) -> None:
-        """A luma `[H, W]`; all of one size."""
-        across, down = _steps(picture), _steps(picture.T)
-        self.across = across if self.across is None else self.across + across
-        self.down = down if self.down is None else self.down + down
+        """A luma `[H, W]`; all of one size.
+
+        Steps are summed with their sign over a run of frames: seams stand still, things move on.
+        """
+        steps = [_steps(picture), _steps(picture.T)]
+        begins = self.frames % RUN == 0
+        if begins:
+            self._keep()
+        self._run = steps if begins else [a + b for a, b in zip(self._run, steps, strict=True)]
         self.frames += 1
+
+    def _keep(self) -> None:
+        if self._run:
+            self._sums = self._total()
+            self._run = []
+
+    def _total(self) -> list[Steps]:
+        run = [np.abs(steps).mean(0) for steps in self._run]
+        return [a + b for a, b in zip(self._sums, run, strict=True)] if self._sums else run
+
+    @property
+    def lines(self) -> list[Steps]:
+        """Steps in levels, `[W]` across and `[H]` down; 0 at the ends."""
+        return [steps / self.frames for steps in self._total()] if self.frames else []
 
 
 def seams(source: Profile, result: Profile, tile: int | None = None) -> Seams | None:
@@ -51,11 +71,7 @@ def seams(source: Profile, result: Profile, tile: int | None = None) -> Seams | 
 
     None for pictures without an edge of such tiles inside. Tiles begin at the upper left corner.
     """
-    lines = [
-        (own / source.frames, made / result.frames)
-        for own, made in ((source.across, result.across), (source.down, result.down))
-        if own is not None and made is not None
-    ]
+    lines = list(zip(source.lines, result.lines, strict=True))
     longest = max((len(own) for own, _ in lines), default=0)
     tiles = [tile] if tile else range(LEAST_TILE, longest // 2 + 1, SEARCH_STEP)
     scored = [found for each in tiles if (found := _score(lines, each)) is not None]
@@ -66,18 +82,17 @@ def seams(source: Profile, result: Profile, tile: int | None = None) -> Seams | 
 
 
 def _steps(picture: Luma) -> Steps:
-    """`[W]`: the step from column x - 1 to x beyond the slopes beside it, in levels; 0 at the ends.
+    """`[stretches, W]`: the step from column x - 1 to x beyond the slopes beside it, in levels; 0 at the ends.
 
-    Steps keep their sign over a stretch along the edge, which edges of things rarely do.
+    A mean over a stretch along the edge: steps keep their sign there, which edges of things rarely do.
     """
     rows = np.arange(0, picture.shape[0], STRETCH)
     heights = np.diff(np.append(rows, picture.shape[0]))[:, None]
     means = np.add.reduceat(picture, rows, axis=0, dtype=np.float64) / heights
+    steps = np.zeros_like(means)
     slopes = np.diff(means, axis=1)
-    steps = np.zeros(picture.shape[1])
     if slopes.shape[1] >= 3:
-        beyond = slopes[:, 1:-1] - (slopes[:, :-2] + slopes[:, 2:]) / 2
-        steps[2:-1] = np.abs(beyond).mean(0)
+        steps[:, 2:-1] = slopes[:, 1:-1] - (slopes[:, :-2] + slopes[:, 2:]) / 2
     return steps
 
 

@@ -30,7 +30,10 @@ def number(value: float | None) -> str:
 
 def title_of(evaluation: Evaluation) -> str:
     """What is measured against what."""
-    source, result, *reference = (path.name for path in evaluation.paths)
+    names = [path.name for path in evaluation.paths]
+    if len(set(names)) < len(names):  # of different folders
+        names = [str(path) for path in evaluation.paths]
+    source, result, *reference = names
     beside = f", beside {reference[0]}" if reference else ""
     return f"{result} against {source}{beside}"
 
@@ -43,6 +46,8 @@ def agreement_lines(found: Agreement) -> list[str]:
         lines = [f"{found.result_frames} frames, the source has {found.source_frames}"]
     if found.same_times:
         lines.append("every frame at its own time")
+    elif found.worst_time < 0.001:
+        lines.append("those it has are at the source's times")
     else:
         lines.append(f"a frame is {1000 * found.worst_time:.0f} ms from any of the source's times")
     lines.append(SOUNDS[found.sound])

@@ -56,8 +56,7 @@ class Drawing(NamedTuple):
 class Chart:
     """Curves on one pair of axes; the vertical one includes `includes`, `percent` shows 1 as 100 %.
 
-    `at` says in words where x is, with `digits` decimals. The axis begins at `begin`, or where the
-    curves do if that is None. A curve without points keeps its colour and is left out.
+    `at` says in words where x is, with `digits` decimals, from `begin` on. A curve without points keeps its colour and is left out.
     """
 
     title: str
@@ -67,7 +66,7 @@ class Chart:
     percent: bool = False
     at: str = "at {}"
     digits: int = 0
-    begin: float | None = 0.0
+    begin: float = 0.0
 
     def drawing(self) -> Drawing | None:
         """Where everything lies; None for a chart without points."""
@@ -78,9 +77,7 @@ class Chart:
         ]
         if not curves:
             return None
-        everywhere = [x for _, curve in curves for x, _ in curve.points]
-        left = min(everywhere) if self.begin is None else self.begin
-        right = max(everywhere)
+        left, right = self.begin, max(x for _, curve in curves for x, _ in curve.points)
         if right <= left:
             right = left + 1.0
         low, high = _range([y for _, curve in curves for _, y in curve.points], self.includes)
