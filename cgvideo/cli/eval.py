@@ -50,7 +50,7 @@ def evaluate(
     with steps(f"evaluating {result.name}", as_json) as report:
         found = measure(
             source, result, reference, start=start, frames=frames, tile=tile, report=report,
-            look=(lambda moment: None) if html is None else stills.look,
+            look=(lambda moment, measured: None) if html is None else stills.look,
         )  # fmt: skip
     if plot is not None:
         with writing(plot):
@@ -105,7 +105,8 @@ def show(found: "Evaluation") -> None:
 
     console = Console(highlight=False, markup=False)
     height, width = found.size
-    console.print(plain(f"{title_of(found)}, {width}x{height}, {found.frames} frames\n"))
+    about = f"{title_of(found)}, {width}x{height}, {found.frames} frames"
+    console.print(plain(about), "", sep="\n", soft_wrap=True)
     films = ("source", "result", "reference")[: len(found.paths)]
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("measure", no_wrap=True)

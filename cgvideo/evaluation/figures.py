@@ -1,7 +1,7 @@
 """What was measured, as figures with a name and as curves over time."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -86,7 +86,9 @@ def figures(measured: Measured, second: int, tile: int | None = None) -> tuple[F
     films = source, result, reference
     second = max(second, LEAST_WINDOW)
 
-    def each(value: Any) -> tuple[float | None, float | None, float | None]:
+    def each(
+        value: Callable[[Film], float | None],
+    ) -> tuple[float | None, float | None, float | None]:
         of_source, of_result, of_reference = (
             None if film is None else value(film) for film in films
         )
@@ -99,8 +101,8 @@ def figures(measured: Measured, second: int, tile: int | None = None) -> tuple[F
         change = np.subtract(film.colors, source.colors)
         return color_drift(measured.scenes(list(change)), second)
 
-    errors = each(_thousandfold)
-    coherent = each(_coherent)
+    errors = each(lambda film: film.warp_error and 1e3 * film.warp_error)
+    coherent = each(lambda film: film.coherent_detail)
     blurred = [decibels(error) for error in measured.low_band]
     low_band = decibels(float(np.mean(measured.low_band))) if blurred else None
     worst = f"worst frame {min(blurred):.1f}" if blurred and math.isfinite(min(blurred)) else ""
@@ -109,10 +111,10 @@ def figures(measured: Measured, second: int, tile: int | None = None) -> tuple[F
         Figure("E_warp", "1e-3", "change along the source's motion", less, *errors, _share(errors)),
         Figure("coherent detail", "", "the source's detail in it", "the reference's or more",
                *coherent, _share(coherent)),
-        Figure("sharpness", "levels", "detail and noise", near, *each(_sharpness)),
+        Figure("sharpness", "levels", "detail and noise", near, *each(lambda film: float(np.mean(film.sharpness)))),
         Figure("low-band PSNR", "dB", "likeness to the reference, both blurred", "45 or more",
                None, low_band, None, worst),
-        Figure("ghosting", "", "of the frame before or after", "near 0", *each(_ghosts)),
+        Figure("ghosting", "", "of the frame before or after", "near 0", *each(lambda film: film.ghosts.share)),
         _seams(films, tile),
         Figure("colour drift", "dE", "within a scene, over seconds", "below 2",
                None, *each(drifted)[1:]),
@@ -125,7 +127,12 @@ def curves(measured: Measured) -> Curves:
     """The measures that have a value at each frame."""
     source, result, reference = measured.source, measured.result, measured.reference
 
-    def course(name: str, meaning: str, includes: tuple[float, ...], value: Any) -> Course:
+    def course(
+        name: str,
+        meaning: str,
+        includes: tuple[float, ...],
+        value: Callable[[Film], Sequence[float]],
+    ) -> Course:
         films = (_plain(value(film)) for film in (source, result, reference))
         return Course(name, meaning, includes, *films)
 
@@ -180,23 +187,6 @@ def curves(measured: Measured) -> Curves:
             ),
         ),
     )
-
-
-def _thousandfold(film: Film) -> float | None:
-    error = film.warp_error
-    return None if error is None else 1e3 * error
-
-
-def _coherent(film: Film) -> float | None:
-    return film.coherent_detail
-
-
-def _sharpness(film: Film) -> float | None:
-    return float(np.mean(film.sharpness))
-
-
-def _ghosts(film: Film) -> float | None:
-    return film.ghosts.share
 
 
 def _seams(films: tuple[Film, Film, Film | None], tile: int | None) -> Figure:

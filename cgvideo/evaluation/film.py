@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cgvideo.evaluation.detail import Luma, laplacian, luma
+from cgvideo.evaluation.detail import Luma, coherent_detail, luma, sharpness
 from cgvideo.evaluation.ghosting import Edges, Ghosts, edges
 from cgvideo.evaluation.light import Series, mean_color
 from cgvideo.evaluation.seams import Profile
@@ -19,13 +19,12 @@ class View(NamedTuple):
 
     pixels: Pixels
     luma: Luma
-    laplacian: Luma
     edges: Edges
 
     @classmethod
     def of(cls, pixels: Pixels) -> "View":
         gray = luma(pixels)
-        return cls(pixels, gray, laplacian(gray), edges(gray))
+        return cls(pixels, gray, edges(gray))
 
 
 @dataclass(slots=True)
@@ -57,9 +56,8 @@ class Film:
                 change,
             )
         self.warp_errors.append(float("nan") if error is None else error)
-        made, own = view.laplacian.ravel(), source.laplacian.ravel()
-        self.coherent.append((float(np.dot(made, own)), float(np.dot(own, own))))
-        self.sharpness.append(float(np.abs(view.laplacian).mean()))
+        self.coherent.append(coherent_detail(source.luma, view.luma))
+        self.sharpness.append(sharpness(view.luma))
         self.brightness.append(float(view.luma.mean()))
         self.colors.append(mean_color(view.pixels))
         self.profile.add(view.luma)

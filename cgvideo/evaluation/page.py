@@ -1,56 +1,71 @@
 """An evaluation as one page of HTML: before and after under a slider, figures, and curves over time."""
 
 import json
+import math
 from dataclasses import dataclass, field
 from datetime import datetime
 from html import escape
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 
 from cgvideo.evaluation.figures import Course, Evaluation, Figure
+from cgvideo.evaluation.film import Measured
 from cgvideo.evaluation.pairing import Moment
 from cgvideo.evaluation.wording import agreement_lines, number, title_of
 from cgvideo.frame import Pixels
 from engines.page import address_of, write_page
 from engines.page.charts import Chart, Curve
 
-MOST = 16
+MOST, WORST = 16, 4
 """Moments of which the page keeps the pictures."""
+APART = 0.5  # seconds between two of the worst
 WIDEST = 960  # pixels of the longer side of a kept picture
 FILMS = ("source", "result", "reference")
 
 
+class Still(NamedTuple):
+    """A moment of which the page keeps the pictures: the address of each film's."""
+
+    seconds: float
+    warp_error: float
+    pictures: dict[str, str]
+
+
 @dataclass(slots=True)
 class Stills:
-    """The pictures that the page will show: evenly spread, at most MOST of them and as many to come."""
+    """The pictures that the page will show: evenly spread over time, and where E_warp is greatest."""
 
-    every: int = 1
-    seen: int = 0
-    kept: list[dict[str, str | float]] = field(default_factory=list)
+    _every: int = 1
+    _seen: int = 0
+    _spread: list[Still] = field(default_factory=list)
+    _worst: list[Still] = field(default_factory=list)
 
-    def look(self, moment: Moment) -> None:
-        """Keep every n-th moment; twice as sparsely whenever there are too many."""
-        if self.seen % self.every == 0:
-            pictures = dict(zip(FILMS, moment[1:], strict=True))
-            self.kept.append(
-                {"seconds": moment.seconds}
-                | {
-                    film: address_of(_small(made))
-                    for film, made in pictures.items()
-                    if made is not None
-                }
-            )
-            if len(self.kept) == 2 * MOST:
-                self.kept, self.every = self.kept[::2], 2 * self.every
-        self.seen += 1
+    def look(self, moment: Moment, measured: Measured) -> None:
+        """Keep the moment if it is one of those; `measured` has its figures already."""
+        error = measured.result.warp_errors[-1]
+        if self._seen % self._every == 0:
+            self._spread.append(_still(moment, error))
+            if len(self._spread) == 2 * MOST:
+                self._spread, self._every = self._spread[::2], 2 * self._every
+        self._seen += 1
+        near = [still for still in self._worst if abs(still.seconds - moment.seconds) < APART]
+        if not near and len(self._worst) == WORST:
+            near = [min(self._worst, key=lambda still: still.warp_error)]
+        if math.isnan(error) or any(still.warp_error >= error for still in near):
+            return
+        self._worst = [still for still in self._worst if still not in near]
+        self._worst.append(_still(moment, error))
 
-    def spread(self) -> list[dict[str, str | float]]:
-        """At most MOST moments, the first and the last among them."""
-        if len(self.kept) <= MOST:
-            return self.kept
-        steps = (len(self.kept) - 1) / (MOST - 1)
-        return [self.kept[round(place * steps)] for place in range(MOST)]
+    def chosen(self) -> list[Still]:
+        """At most MOST moments spread from the first to the last, and the WORST, in order of time."""
+        chosen = self._spread
+        if len(chosen) > MOST:
+            steps = (len(chosen) - 1) / (MOST - 1)
+            chosen = [chosen[round(place * steps)] for place in range(MOST)]
+        by_time = {still.seconds: still for still in (*chosen, *self._worst)}
+        return [by_time[seconds] for seconds in sorted(by_time)]
 
 
 def write_evaluation(path: Path, evaluation: Evaluation, stills: Stills) -> None:
@@ -67,7 +82,7 @@ def write_evaluation(path: Path, evaluation: Evaluation, stills: Stills) -> None
         Path(__file__).with_name("page.html"),
         title=escape(shown),
         about=escape(about),
-        stage=_stage(stills.spread(), evaluation.size),
+        stage=_stage(stills.chosen(), evaluation.size),
         figures=_figures(evaluation),
         notes="".join(f"<p><small>{escape(each)}</small></p>" for each in evaluation.notices),
         agreement=_agreement(evaluation),
@@ -105,24 +120,31 @@ def _chart(course: Course, seconds: tuple[float, ...]) -> Chart:
     )
 
 
-def _stage(moments: list[dict[str, str | float]], size: tuple[int, int]) -> str:
-    films = [film for film in FILMS if film in moments[0]]
+def _still(moment: Moment, error: float) -> Still:
+    pictures = zip(FILMS, moment[1:], strict=True)
+    addresses = {film: address_of(_small(made)) for film, made in pictures if made is not None}
+    return Still(moment.seconds, error, addresses)
+
+
+def _stage(stills: list[Still], size: tuple[int, int]) -> str:
+    first = stills[0].pictures
+    moments = [{"seconds": still.seconds} | still.pictures for still in stills]
     height, width = size
 
     def choice(name: str, chosen: str) -> str:
         options = "".join(
-            f"<option{' selected' if film == chosen else ''}>{film}</option>" for film in films
+            f"<option{' selected' if film == chosen else ''}>{film}</option>" for film in first
         )
         return f'<label>{name} <select id="{name}">{options}</select></label>'
 
-    last = len(moments) - 1
+    last = len(stills) - 1
     return (
         f'<div class="choice">{choice("left", "source")}{choice("right", "result")}</div>'
         f'<div class="stage" style="--split: 50%; max-width: {min(width * 2, 1216)}px"'
         f' data-moments="{escape(json.dumps(moments))}">'
         f'<img alt="source" width="{width}" height="{height}" style="height: auto"'
-        f' src="{moments[0]["source"]}">'
-        f'<img alt="result" class="after" src="{moments[0]["result"]}"><div class="divider"></div>'
+        f' src="{first["source"]}">'
+        f'<img alt="result" class="after" src="{first["result"]}"><div class="divider"></div>'
         '<span class="name-before"></span><span class="name-after"></span></div>'
         '<div class="steer"><label for="split">divide</label>'
         '<input type="range" id="split" min="0" max="100" value="50" step="0.1"><output></output>'

@@ -38,7 +38,7 @@ def write_plot(path: Path, title: str, charts: Sequence[Chart]) -> None:
         painter.chart(chart, drawing)
     smaller = sheet.resize((size[0] * SCALE, size[1] * SCALE), Image.Resampling.BOX)
     with replacing(path) as scratch:
-        smaller.save(scratch, "PNG", optimize=True)
+        smaller.save(scratch, "PNG")
 
 
 class _Painter:

@@ -17,7 +17,9 @@ from PIL import Image
 from scenes import noisy, panned
 
 from cgvideo.evaluation.evaluate import evaluate
+from cgvideo.evaluation.film import Measured
 from cgvideo.evaluation.page import Stills, charts, write_evaluation
+from cgvideo.evaluation.pairing import Moment
 from cgvideo.evaluation.plot import write_plot
 
 SIZE = (192, 144)
@@ -191,6 +193,20 @@ def test_the_page_shows_the_frames_as_they_are(written):
     assert kept is not None
     picture = np.asarray(Image.open(io.BytesIO(base64.b64decode(kept[1]))))
     assert np.abs(picture.astype(int) - translated(0, SIZE)).mean() < 3
+
+
+def test_the_page_keeps_few_frames_and_the_worst_of_all():
+    stills, measured = Stills(), Measured()
+    for n in range(1000):
+        measured.result.warp_errors.append({333: 5.0, 334: 4.0, 700: 3.0}.get(n, 1 + n / 1e4))
+        pixels = np.full((8, 8, 3), n % 256, np.uint8)
+        stills.look(Moment(n / 25, pixels, pixels), measured)
+    numbers = [round(still.seconds * 25) for still in stills.chosen()]
+    assert numbers == sorted(numbers)
+    assert 16 <= len(numbers) <= 20
+    assert {0, 333, 700} <= set(numbers)
+    assert 334 not in numbers  # too near to one that is worse
+    assert np.diff(numbers).max() <= 1000 / 14
 
 
 ACTS = """
