@@ -64,7 +64,7 @@ def build_graph(
         if layer is first:  # what enters is centred, but not yet in [-1, 1]
             weight = weight * np.float32(2 / 255 if pixels == "uint8" else 2)
         if layer.normalises:
-            bias = bias - statistics.lift(layer)
+            bias = bias - statistics.lift(layer).repeat(layer.phases)
         values = _convolve(graph, layer, values, weight, bias)
         if layer.normalises:
             scale, shift = statistics.of(layer, values)
@@ -148,7 +148,10 @@ def _convolve(
     inputs = [values, graph.weights(weight)]
     if layer.bias or bias.any():
         inputs.append(graph.weights(bias))
-    return graph.add(operation, *inputs, **attributes)
+    values = graph.add(operation, *inputs, **attributes)
+    if layer.shuffles:
+        values = graph.add("DepthToSpace", values, blocksize=2, mode="CRD")
+    return values
 
 
 def _weights(model: Model, layer: Layer) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -161,6 +164,7 @@ def _weights(model: Model, layer: Layer) -> tuple[NDArray[np.float32], NDArray[n
         for name in ("weight", "bias", "running_mean", "running_var")
     )
     scale = gain / np.sqrt(variance + EPSILON)
+    scale, mean, offset = (each.repeat(layer.phases) for each in (scale, mean, offset))
     by_output = (1, -1, 1, 1) if layer.transposed else (-1, 1, 1, 1)
     folded = weight * scale.reshape(by_output)
     return folded.astype(np.float32), ((bias - mean) * scale + offset).astype(np.float32)
