@@ -14,7 +14,7 @@ LEAST_TILE = 64  # pixels that are searched: below it, the blocks of video codec
 SEARCH_STEP = 4
 BLOCK = 16
 """Edges are compared with those at the same place within blocks of a codec (and a generator's strides)."""
-SURE, CLEAR = 6.0, 1.3  # standard errors, and times the steps elsewhere, from which a grid is one
+SURE, CLEAR = 3.5, 1.5  # standard errors, and times the steps elsewhere, from which a grid is one
 LEAST = 0.02  # levels: steps below it are none
 
 Steps = NDArray[np.float64]
@@ -108,13 +108,16 @@ def _score(lines: list[tuple[Steps, Steps]], tile: int) -> tuple[float, float, i
             others = alike & ~grid
             if np.count_nonzero(others) < 2:
                 continue
-            usual = np.maximum(made / max(np.median(made[others]), LEAST), 1e-3)
-            natural = np.maximum(own / max(np.median(own[others]), LEAST), 1)
-            at.append((usual / natural)[alike & grid])
-            elsewhere.append((usual / natural)[others])
+            step = made / max(float(np.median(made[others])), LEAST)
+            natural = own / max(float(np.median(own[others])), LEAST)
+            # The step itself where the source's is as elsewhere; 1 where both have the same.
+            beyond = np.maximum(2 * (1 + step) / (1 + natural) - 1, 0)
+            at.append(beyond[alike & grid])
+            elsewhere.append(beyond[others])
     if not at:
         return None
     seen, chance = np.concatenate(at), np.concatenate(elsewhere)
-    error = max(float(chance.std()), 0.05) / np.sqrt(len(seen))
-    ratio = float(seen.mean() / max(float(chance.mean()), 0.05))
+    low, high = np.percentile(chance, (16, 84))  # a few edges of things must not hide a grid
+    error = max(float(high - low) / 2, 0.05) / np.sqrt(len(seen))
+    ratio = float(seen.mean() / max(float(chance.mean()), 0.5))
     return (float(seen.mean() - chance.mean()) / error, ratio, tile)
