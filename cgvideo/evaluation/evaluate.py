@@ -88,7 +88,7 @@ def evaluate(
         films.size,
         len(measured.seconds),
         tuple(measured.cuts),
-        figures(measured, round(films.rate), tile),
+        figures(measured, tile),
         curves(measured),
         agrees,
         films.notices,

@@ -14,8 +14,6 @@ from cgvideo.evaluation.film import Film, Measured
 from cgvideo.evaluation.light import color_drift, pumping
 from cgvideo.evaluation.seams import seams
 
-LEAST_WINDOW = 5  # frames: a second of a slow clip is too few for a mean
-
 
 @dataclass(frozen=True, slots=True)
 class Figure:
@@ -79,12 +77,12 @@ class Evaluation:
         return plain
 
 
-def figures(measured: Measured, second: int, tile: int | None = None) -> tuple[Figure, ...]:
-    """The figures of the films, those that the result has; `second` is one in frames."""
+def figures(measured: Measured, tile: int | None = None) -> tuple[Figure, ...]:
+    """The figures of the films, those that the result has; `tile` is the period of a known grid."""
     source, result = measured.source, measured.result
     reference = measured.reference if measured.reference.warp_errors else None
     films = source, result, reference
-    second = max(second, LEAST_WINDOW)
+    second = measured.second
 
     def each(
         value: Callable[[Film], float | None],
@@ -103,22 +101,26 @@ def figures(measured: Measured, second: int, tile: int | None = None) -> tuple[F
 
     errors = each(lambda film: film.warp_error and 1e3 * film.warp_error)
     coherent = each(lambda film: film.coherent_detail)
+    sharp = each(lambda film: float(np.mean(film.sharpness)))
+    ghosts = each(lambda film: film.ghosts.share)
+    drifts = None, *each(drifted)[1:]
+    pumps = each(pumped)
     blurred = [decibels(error) for error in measured.low_band]
     low_band = decibels(float(np.mean(measured.low_band))) if blurred else None
     worst = f"worst frame {min(blurred):.1f}" if blurred and math.isfinite(min(blurred)) else ""
-    near, less = "near the source's", "less is better"
+    near, less, kept = "near the source's", "less is better", "the reference's or more"
     found = (
         Figure("E_warp", "1e-3", "change along the source's motion", less, *errors, _share(errors)),
-        Figure("coherent detail", "", "the source's detail in it", "the reference's or more",
-               *coherent, _share(coherent)),
-        Figure("sharpness", "levels", "detail and noise", near, *each(lambda film: float(np.mean(film.sharpness)))),
-        Figure("low-band PSNR", "dB", "likeness to the reference, both blurred", "45 or more",
-               None, low_band, None, worst),
-        Figure("ghosting", "", "of the frame before or after", "near 0", *each(lambda film: film.ghosts.share)),
+        Figure("coherent detail", "", "the source's detail in it", kept, *coherent, _share(coherent)),
+        Figure("sharpness", "levels", "detail and noise", near, *sharp),
+        Figure(
+            "low-band PSNR", "dB", "likeness to the reference, both blurred", "45 or more",
+            None, low_band, None, worst,
+        ),
+        Figure("ghosting", "", "of the frame before or after", "near 0", *ghosts),
         _seams(films, tile),
-        Figure("colour drift", "dE", "within a scene, over seconds", "below 2",
-               None, *each(drifted)[1:]),
-        Figure("brightness pumping", "levels", "faster than a second", near, *each(pumped)),
+        Figure("colour drift", "dE", "within a scene, over seconds", "below 2", *drifts),
+        Figure("brightness pumping", "levels", "faster than a second", near, *pumps),
     )  # fmt: skip
     return tuple(figure for figure in found if figure.result is not None)
 

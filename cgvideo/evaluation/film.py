@@ -13,6 +13,9 @@ from cgvideo.evaluation.seams import Profile
 from cgvideo.evaluation.steadiness import Motion, warp_error
 from cgvideo.frame import Pixels
 
+LEAST_SECOND = 5
+"""Frames: of fewer, as in a slow clip, a mean says nothing."""
+
 
 class View(NamedTuple):
     """A frame and what several measures need of it, made once."""
@@ -89,6 +92,13 @@ class Measured:
     """places in `seconds` at which nothing could be followed: a scene begins"""
     low_band: list[float] = field(default_factory=list)
     """mean squared differences of result and reference, blurred"""
+
+    @property
+    def second(self) -> int:
+        """A second in frames, by the usual time from one to the next; odd, and never very few."""
+        steps = np.diff(self.seconds)
+        usual = float(np.median(steps)) if len(steps) else 1.0
+        return max(round(1 / usual) if usual > 0 else 1, LEAST_SECOND) // 2 * 2 + 1
 
     def scenes(self, series: Sequence[object]) -> list[Series]:
         """Figures of all frames, parted where a scene begins."""

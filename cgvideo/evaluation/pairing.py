@@ -49,11 +49,6 @@ class Films:
     notices: tuple[str, ...]
 
     @property
-    def rate(self) -> float:
-        """Frames of the source a second, by its header."""
-        return float(self.clips[0].rate) if self.clips else 1.0
-
-    @property
     def expected(self) -> int | None:
         """How many moments there will be, by the source's header."""
         return self.clips[0].expected_frames(self.start, None) if self.clips else 1

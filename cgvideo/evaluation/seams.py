@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from cgvideo.evaluation.detail import Luma
 
 STRETCH = 32  # pixels along an edge over which a step must keep its sign
-RUN = 12  # frames
+RUN = 12  # frames over which it must stand still
 LEAST_TILE = 64  # pixels that are searched: below it, the blocks of video codecs are seen instead
 SEARCH_STEP = 4
 BLOCK = 16
@@ -120,4 +120,4 @@ def _score(lines: list[tuple[Steps, Steps]], tile: int) -> tuple[float, float, i
     low, high = np.percentile(chance, (16, 84))  # a few edges of things must not hide a grid
     error = max(float(high - low) / 2, 0.05) / np.sqrt(len(seen))
     ratio = float(seen.mean() / max(float(chance.mean()), 0.5))
-    return (float(seen.mean() - chance.mean()) / error, ratio, tile)
+    return (float((seen.mean() - chance.mean()) / error), ratio, tile)
