@@ -101,11 +101,10 @@ def show(found: "Evaluation") -> None:
     from rich.table import Table
 
     from cgvideo.cli.reports import plain
-    from cgvideo.evaluation.wording import agreement_lines, number, title_of
+    from cgvideo.evaluation.wording import agreement_lines, extent_of, number, title_of
 
     console = Console(highlight=False, markup=False)
-    height, width = found.size
-    about = f"{title_of(found)}, {width}x{height}, {found.frames} frames"
+    about = f"{title_of(found)}, {extent_of(found)}"
     console.print(plain(about), "", sep="\n", soft_wrap=True)
     films = ("source", "result", "reference")[: len(found.paths)]
     table = Table(box=None, pad_edge=False, header_style="bold")

@@ -108,7 +108,8 @@ def figures(measured: Measured, tile: int | None = None) -> tuple[Figure, ...]:
     blurred = [decibels(error) for error in measured.low_band]
     low_band = decibels(float(np.mean(measured.low_band))) if blurred else None
     worst = f"worst frame {min(blurred):.1f}" if blurred and math.isfinite(min(blurred)) else ""
-    near, less, kept = "near the source's", "less is better", "the reference's or more"
+    near, less = "near the source's", "less is better"
+    kept = near if reference is None else "the reference's or more"
     found = (
         Figure("E_warp", "1e-3", "change along the source's motion", less, *errors, _share(errors)),
         Figure("coherent detail", "", "the source's detail in it", kept, *coherent, _share(coherent)),

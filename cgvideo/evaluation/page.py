@@ -13,7 +13,7 @@ import cv2
 from cgvideo.evaluation.figures import Course, Evaluation, Figure
 from cgvideo.evaluation.film import Measured
 from cgvideo.evaluation.pairing import Moment
-from cgvideo.evaluation.wording import agreement_lines, number, title_of
+from cgvideo.evaluation.wording import agreement_lines, extent_of, number, title_of
 from cgvideo.frame import Pixels
 from engines.page import address_of, write_page
 from engines.page.charts import Chart, Curve
@@ -71,11 +71,8 @@ class Stills:
 def write_evaluation(path: Path, evaluation: Evaluation, stills: Stills) -> None:
     """Write the page, whole or not at all. Raises OSError for a folder that cannot be written."""
     shown = evaluation.paths[1].name
-    height, width = evaluation.size
-    about = (
-        f"{title_of(evaluation)} · {width}x{height} · {evaluation.frames} frames compared"
-        f" · written {datetime.now():%Y-%m-%d %H:%M}"
-    )
+    written = f"written {datetime.now():%Y-%m-%d %H:%M}"
+    about = " · ".join((title_of(evaluation), extent_of(evaluation), written))
     curves = "".join(chart.html() for chart in charts(evaluation))
     write_page(
         path,

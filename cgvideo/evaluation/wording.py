@@ -38,6 +38,13 @@ def title_of(evaluation: Evaluation) -> str:
     return f"{result} against {source}{beside}"
 
 
+def extent_of(evaluation: Evaluation) -> str:
+    """The size, and how many frames were compared."""
+    height, width = evaluation.size
+    plural = "" if evaluation.frames == 1 else "s"
+    return f"{width}x{height}, {evaluation.frames} frame{plural} compared"
+
+
 def agreement_lines(found: Agreement) -> list[str]:
     """Frames, times, sound and picture, a line each."""
     if found.source_frames == found.result_frames:
