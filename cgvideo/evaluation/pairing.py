@@ -96,12 +96,6 @@ def open_films(paths: Iterable[Path], start: float = 0.0) -> Films:
         for path, (height, width) in zip(paths, sizes, strict=True)
         if (height, width) != sizes[0]
     ]
-    notices += [
-        f"{clip.path.name} has {float(clip.rate):.4g} frames/s, the source"
-        f" {float(clips[0].rate):.4g}: paired by their times"
-        for clip in clips[1:]
-        if clip.rate != clips[0].rate
-    ]
     return Films(paths, clips, (sizes[0][0], sizes[0][1]), start, tuple(notices))
 
 

@@ -14,7 +14,8 @@ LEAST_TILE = 64  # pixels that are searched: below it, the blocks of video codec
 SEARCH_STEP = 4
 BLOCK = 16
 """Edges are compared with those at the same place within blocks of a codec (and a generator's strides)."""
-SURE, CLEAR = 3.5, 1.5  # standard errors, and times the steps elsewhere, from which a grid is one
+SURE, CLEAR = 3.3, 1.5  # standard errors, and times the steps elsewhere, from which a grid is one
+MOST = 4.0  # times: a larger step counts no more, when a grid is looked for
 LEAST = 0.02  # levels: steps below it are none
 
 Steps = NDArray[np.float64]
@@ -77,7 +78,8 @@ def seams(source: Profile, result: Profile, tile: int | None = None) -> Seams | 
     scored = [found for each in tiles if (found := _score(lines, each)) is not None]
     if not scored:
         return None
-    sureness, score, period = max(scored)
+    clear = [found for found in scored if found[1] >= CLEAR]
+    sureness, score, period = max(clear or scored)
     return Seams(score, period, sureness >= SURE and score >= CLEAR)
 
 
@@ -117,7 +119,8 @@ def _score(lines: list[tuple[Steps, Steps]], tile: int) -> tuple[float, float, i
     if not at:
         return None
     seen, chance = np.concatenate(at), np.concatenate(elsewhere)
-    low, high = np.percentile(chance, (16, 84))  # a few edges of things must not hide a grid
+    # A few edges of things, large as they may be, must neither make a grid nor hide one.
+    low, high = np.percentile(chance, (16, 84))
     error = max(float(high - low) / 2, 0.05) / np.sqrt(len(seen))
-    ratio = float(seen.mean() / max(float(chance.mean()), 0.5))
-    return (float((seen.mean() - chance.mean()) / error), ratio, tile)
+    sureness = float(np.minimum(seen, MOST).mean() - np.minimum(chance, MOST).mean()) / error
+    return sureness, float(seen.mean() / max(float(chance.mean()), 0.5)), tile

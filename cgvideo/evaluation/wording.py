@@ -51,6 +51,9 @@ def agreement_lines(found: Agreement) -> list[str]:
         lines = [f"{found.source_frames} frames, as many as the source"]
     else:
         lines = [f"{found.result_frames} frames, the source has {found.source_frames}"]
+    own, made = found.source_rate, found.result_rate
+    if own and made and abs(made / own - 1) > 0.01:
+        lines.append(f"{made:.4g} frames a second, the source has {own:.4g}: paired by their times")
     if found.same_times:
         lines.append("every frame at its own time")
     elif found.worst_time < 0.001:

@@ -121,9 +121,12 @@ def test_other_sizes_and_rates_are_paired_by_time_and_said(here: Cli, tmp_path, 
     assert found["frames"] == FRAMES // 2
     assert found["agreement"]["lag"] == 0
     assert by_name["coherent detail"]["result"] > 0.1
-    assert len(found["notices"]) == 2
-    assert "96x72" in found["notices"][0]
-    assert "12.5 frames/s" in found["notices"][1]
+    (notice,) = found["notices"]
+    assert "96x72" in notice
+    agrees = found["agreement"]
+    assert (agrees["source_rate"], agrees["result_rate"]) == pytest.approx((25, 12.5), rel=1e-3)
+    assert not agrees["same_times"]
+    assert "12.5 frames a second" in here("eval", films[0], other, "--frames", "2").stdout
 
 
 def test_it_starts_where_it_is_told(here: Cli, films):
