@@ -64,9 +64,10 @@ def at_size(flow: Flow, size: tuple[int, int]) -> Flow:
     height, width = size
     if (rows, columns) == (height, width):
         return flow
-    whole = cv2.resize(flow, (width, height), interpolation=cv2.INTER_LINEAR)
-    whole *= np.array([width / columns, height / rows], np.float32)
-    return np.asarray(whole, np.float32)
+    longer = flow * np.array([width / columns, height / rows], np.float32)
+    return np.asarray(
+        cv2.resize(longer, (width, height), interpolation=cv2.INTER_LINEAR), np.float32
+    )
 
 
 def flow_between(here: Pixels, there: Pixels, reduction: float = REDUCTION) -> Flow:

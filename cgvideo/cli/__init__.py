@@ -7,6 +7,7 @@ import typer
 
 from cgvideo.cli import (
     bench,
+    clean,
     convert,
     demo,
     distill,
@@ -38,6 +39,7 @@ app.command("report")(report.report)
 app.command("distill")(distill.distill)
 app.command("eval")(eval.evaluate)
 app.command("bench")(bench.bench)
+app.command("clean")(clean.clean)
 app.command("doctor")(doctor.doctor)
 app.add_typer(models.app, name="models")
 app.add_typer(engines.app, name="engines")
