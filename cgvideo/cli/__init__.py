@@ -13,6 +13,7 @@ from cgvideo.cli import (
     distill,
     doctor,
     engines,
+    eval,
     export,
     models,
     report,
@@ -36,6 +37,7 @@ app.command("export")(export.export)
 app.command("train")(train.train)
 app.command("report")(report.report)
 app.command("distill")(distill.distill)
+app.command("eval")(eval.evaluate)
 app.command("bench")(bench.bench)
 app.command("clean")(clean.clean)
 app.command("doctor")(doctor.doctor)
