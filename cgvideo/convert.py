@@ -28,7 +28,9 @@ from cgvideo.plan import (
     working_size,
 )
 from cgvideo.progress import Progress
+from cgvideo.scenes import marked
 from cgvideo.settings import Settings
+from cgvideo.smoothing import smoothed
 from cgvideo.tiled_engine import Tiling, decide_tiling, open_tiled
 from cgvideo.tiling import Norm
 from cgvideo.translate import translate, translate_picture
@@ -257,13 +259,15 @@ def translate_frames(
     model: str = DEFAULT_MODEL,
     *,
     strength: float = 1.0,
+    smooth: str | float = "off",
     backend: Backend = "auto",
     device: str = "auto",
     threads: int | None = None,
 ) -> Iterator[NDArray[np.uint8]]:
     """Translate RGB frames `uint8 [H, W, 3]` of one size as they come; give the same shape back.
 
-    Reads only as far ahead as the engine's batch.
+    Reads only as far ahead as the engine's batch; with `smooth` ("auto", or a number up to 1) some twenty
+    frames further, since what steadies a frame comes before and after it.
 
     Raises:
         UserError: an unknown model, a backend that is not there, frames of changing size.
@@ -274,7 +278,10 @@ def translate_frames(
     if first is None:
         return
     shape = first.shape
-    settings = Settings(strength=strength, backend=backend, device=device, threads=threads)
+    settings = Settings(
+        strength=strength, smooth=smooth, backend=backend, device=device, threads=threads
+    )
+    steadiness = settings.smoothing()
     request = engine_request(settings, engine_size((shape[0], shape[1]), found))
 
     def numbered() -> Iterator[Frame]:
@@ -291,5 +298,7 @@ def translate_frames(
             pixels = next(incoming, None)
 
     with open_engine(found, request, EngineStore()) as engine:
-        for translated in translate(numbered(), engine, engine.batch, strength):
-            yield translated.pixels
+        source = marked(numbered()) if steadiness else numbered()
+        results = translate(source, engine, engine.batch, strength)
+        for result in smoothed(results, steadiness) if steadiness else results:
+            yield result.pixels

@@ -16,6 +16,8 @@ from cgvideo.journal import Journal, describe_part
 from cgvideo.plan import SEGMENT_FRAMES, Plan
 from cgvideo.prefetch import prefetching
 from cgvideo.progress import Progress, Silent, StageTimes
+from cgvideo.scenes import marked
+from cgvideo.smoothing import smoothed
 from cgvideo.statistics import Statistics, anchored
 from cgvideo.tiled_engine import TiledEngine
 from cgvideo.translate import measuring, translate
@@ -138,18 +140,27 @@ class _Rendering:
         """Render neighbouring segments in one go: each frame is decoded and translated once."""
         plan, stages = self.plan, self.stages
         lead_in, _ = plan.reach
-        first = segments.start * SEGMENT_FRAMES
+        first = segments.start * SEGMENT_FRAMES - plan.smoothing_reach
+        after = segments.stop * SEGMENT_FRAMES + plan.smoothing_reach
         seam = self.journal.seam_before(segments.start, SEGMENT_FRAMES)
         decoded = stages.timed("decode", self.source.frames(seam, lead_in))
         with prefetching(decoded, READ_AHEAD) as frames:
             waiting = stages.timed(stages.WAITING, frames)
-            steady = self._with_statistics(waiting, first)
-            translated = translate(steady, self.engine, plan.batch, plan.strength, plan.work_size)
+            scenes = marked(waiting) if lead_in else waiting
+            measured = _up_to(after, self._with_statistics(scenes, first))
+            translated = translate(measured, self.engine, plan.batch, plan.strength, plan.work_size)
             with prefetching(stages.timed("translate", translated), READ_AHEAD) as finished:
-                ready = stages.timed(stages.WAITING, finished)
-                for segment in segments:
-                    if not self._render_segment(segment, ready):
-                        return
+                steady = self._smoothed(stages.timed(stages.WAITING, finished))
+                with prefetching(steady, READ_AHEAD) as smooth:
+                    ready = stages.timed(stages.WAITING, smooth)
+                    for segment in segments:
+                        if not self._render_segment(segment, ready):
+                            return
+
+    def _smoothed(self, frames: Iterator[TranslatedFrame]) -> Iterator[TranslatedFrame]:
+        if not self.plan.smooth:
+            return frames
+        return self.stages.timed("smooth", smoothed(frames, self.plan.smooth))
 
     def _with_statistics(self, frames: Iterator[Frame], first: int) -> Iterator[Frame]:
         """From number `first` on, frames with the statistics that they are to be translated with."""
@@ -233,6 +244,14 @@ class _Rendering:
         if self.plan.compare:
             pixels = side_by_side(frame.source.pixels, pixels)
         return self.plan.encoding.orientation.coded(pixels)
+
+
+def _up_to(after: int, frames: Iterator[Frame]) -> Iterator[Frame]:
+    """Frames numbered before `after`; none is asked for that would not be given."""
+    for frame in frames:
+        yield frame
+        if frame.number == after - 1:
+            return
 
 
 def _between(

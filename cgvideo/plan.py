@@ -29,7 +29,9 @@ from cgvideo.codec.hardware import hardware_of
 from cgvideo.codec.join import FORMATS, TURNING, Muxing, Part
 from cgvideo.codec.rehearsal import rehearse
 from cgvideo.codec.streams import TimeShift
+from cgvideo.scenes import REACH as SCENE_REACH
 from cgvideo.settings import Settings
+from cgvideo.smoothing import REACH as SMOOTHING_REACH
 from cgvideo.statistics import anchor_reach
 from cgvideo.tiled_engine import TiledEngine, Tiling
 from cgvideo.translate import padded_size
@@ -37,7 +39,7 @@ from engines.engine import Engine
 from engines.errors import UserError
 from engines.model_file import Model
 
-PIPELINE_VERSION = 1  # counts up when the same plan comes to give other bytes
+PIPELINE_VERSION = 2  # counts up when the same plan comes to give other bytes
 SEGMENT_FRAMES = 96
 """Frames in a segment: the unit of resume. Batches of 1, 2, 3, 4, 6, 8 … frames divide it."""
 
@@ -45,6 +47,7 @@ WHOLE_HASH_BYTES = 64 << 20
 HASH_BLOCKS = 64
 HASH_BLOCK_BYTES = 64 << 10
 MOST_ENCODER_THREADS = 16
+_WORK_SUFFIX = ".cgvideo"
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,8 @@ class Plan:
     """tiles and statistics; None: of an engine that knows none"""
     anchor_interval: int | None
     """frames between anchors; None: each frame has its own statistics"""
+    smooth: float
+    """how much of the smoothing is blended in, 0 (none) to 1"""
     start: float
     duration: float | None
     strength: float
@@ -90,8 +95,17 @@ class Plan:
     @property
     def reach(self) -> tuple[int, int]:
         """How many frames before and after its own a segment's stages look at."""
-        frames = 0 if self.anchor_interval is None else anchor_reach(self.anchor_interval)
+        frames = self.smoothing_reach
+        if self.anchor_interval is not None:
+            frames += anchor_reach(self.anchor_interval)
+        if frames:
+            frames += SCENE_REACH
         return frames, frames
+
+    @property
+    def smoothing_reach(self) -> int:
+        """How many *translated* frames before and after its own a segment needs."""
+        return SMOOTHING_REACH if self.smooth else 0
 
     @property
     def expected_frames(self) -> int | None:
@@ -109,6 +123,7 @@ class Plan:
             "work_size": None if self.work_size is None else list(self.work_size),
             "tiling": None if self.tiling is None else self.tiling.describe(),
             "anchor_interval": self.anchor_interval,
+            "smooth": self.smooth,
             "start": self.start,
             "duration": self.duration,
             "strength": self.strength,
@@ -170,6 +185,7 @@ def make_plan(
         work_size=None if work_size == size else work_size,
         tiling=tiling,
         anchor_interval=max(1, round(settings.anchor_interval * clip.rate)) if anchors else None,
+        smooth=settings.smoothing(),
         start=settings.start,
         duration=settings.duration,
         strength=settings.strength,
@@ -220,7 +236,15 @@ def choose_output(
 
 def work_folder_of(output: Path) -> Path:
     """The hidden folder beside an output that holds all its unfinished work."""
-    return output.parent / f".{output.name}.cgvideo"
+    return output.parent / f".{output.name}{_WORK_SUFFIX}"
+
+
+def output_of_work(folder: Path) -> Path | None:
+    """The output that a work folder belongs to, by its name; None for another folder's name."""
+    name = folder.name
+    if not (name.startswith(".") and name.endswith(_WORK_SUFFIX)):
+        return None
+    return folder.parent / name[1 : -len(_WORK_SUFFIX)]
 
 
 def working_size(size: tuple[int, int], max_size: int | None) -> tuple[int, int]:

@@ -19,7 +19,8 @@ class Settings:
     `start` and `duration` are in seconds, `max_size` is the longer side in pixels, `strength` goes
     from 0 (the source) to 1 (the translation). `norm` says where a frame's statistics come from,
     `anchor_interval` is in seconds. `tile` is "auto", "off" or pixels, `halo` "auto" or pixels. With
-    `work_size` frames are translated with that longer side, and come out as large as they are.
+    `work_size` frames are translated with that longer side, and come out as large as they are. `smooth`
+    is "auto", "off", or goes from 0 (frame by frame) to 1 (as steady as can be).
     """
 
     output: Path | None = None
@@ -43,6 +44,7 @@ class Settings:
     tile: str | int = "auto"
     halo: str | int = "auto"
     work_size: int | None = None
+    smooth: str | float = "auto"
 
     def __post_init__(self) -> None:
         numbers = {
@@ -73,6 +75,7 @@ class Settings:
             )
         self.tile_pixels()
         self.halo_pixels()
+        self.smoothing()
         if not 0 <= self.strength <= 1:
             raise UserError(f"--strength {self.strength:g} is out of range", "It goes from 0 to 1")
         if self.threads is not None and self.threads < 1:
@@ -98,6 +101,24 @@ class Settings:
         if self.halo == "auto":
             return None
         return _pixels(self.halo, "--halo", 0, "auto or pixels")
+
+    def smoothing(self) -> float:
+        """How much to smooth, 0 to 1: all of it for "auto".
+
+        Raises:
+            UserError: it is neither "auto" nor "off" nor such a number.
+        """
+        if self.smooth in ("auto", "off"):
+            return float(self.smooth == "auto")
+        try:
+            share = float(self.smooth)
+        except ValueError:
+            share = math.nan
+        if not 0 <= share <= 1:
+            raise UserError(
+                f"--smooth {self.smooth} is not possible", "Give auto, off, or a number from 0 to 1"
+            )
+        return share
 
 
 def _pixels(text: str | int, flag: str, least: int, possible: str) -> int:

@@ -36,6 +36,11 @@ def convert(
     strength: float = typer.Option(
         1.0, help="Blend with the source: 0 is the source, 1 the full translation."
     ),
+    smooth: str = typer.Option(
+        "auto",
+        help="Steadiness: auto, off, or 0 (frame by frame) to 1 (flicker averaged away along the"
+        " motion of the source). Default: auto, which is 1.",
+    ),
     codec: str = typer.Option(
         "h264",
         help="h264 (plays everywhere), hevc (smaller), ffv1 (lossless); on an NVIDIA GPU where"
@@ -117,6 +122,7 @@ def convert(
         duration=duration,
         max_size=max_size,
         strength=strength,
+        smooth=smooth,
         codec=codec,
         crf=crf,
         preset=preset,

@@ -75,6 +75,7 @@ def explanation(plan: Plan, engine: Engine, model: Model, cost: Estimate) -> lis
     ]
     if plan.tiling is not None:
         lines.append(f"tiles   {_tiles_line(plan)}")
+    lines.append(f"smooth  {_smoothing_line(plan)}")
     rows, columns = encoding.size
     options = dict(encoding.options)
     settings = [f"{name} {options[name]}" for name in ("crf", "cq", "preset") if name in options]
@@ -116,6 +117,13 @@ def _tiles_line(plan: Plan) -> str:
         height, width = plan.work_size
         parts.append(f"translated at {width}x{height}")
     return ", ".join(parts)
+
+
+def _smoothing_line(plan: Plan) -> str:
+    if not plan.smooth:
+        return "off: frame by frame"
+    share = "" if plan.smooth == 1 else f", {plan.smooth:g} of it"
+    return f"each frame from {2 * plan.smoothing_reach + 1}, along the motion of the source{share}"
 
 
 def _model_line(model: Model) -> str:
