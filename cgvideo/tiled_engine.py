@@ -25,6 +25,9 @@ frame, by one in strips, or from a small picture."""
 THUMBNAIL_SIDE = 512
 """The longer side of the picture that `--norm fast` measures."""
 
+MOST_STREAMS = 4
+"""The most frames that an engine runs at once by its own choice."""
+
 OUT_OF_MEMORY = (
     "out of memory",
     "out_of_memory",
@@ -120,8 +123,13 @@ def open_tiled(
         UserError: as `open_engine` does.
     """
 
+    # What is measured to be the best number of streams would not ask for the memory.
+    height, width = tiling.grid.tile
+    scarce = height * width > most_whole(model.spec, memory_for(request), MOST_STREAMS)
+    usual = 1 if scarce and request.streams is None else request.streams
+
     def opened(form: Form, size: Size | None) -> Engine:
-        streams = request.streams if form != "measure" else 1
+        streams = usual if form != "measure" else 1
         asked = replace(request, form=form, size=size, streams=streams)
         return open_engine(model, asked, store)
 
