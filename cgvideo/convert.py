@@ -35,7 +35,6 @@ from cgvideo.tiled_engine import Tiling, decide_tiling, open_tiled
 from cgvideo.tiling import Norm
 from cgvideo.translate import translate, translate_picture
 from engines.atomic import replacing
-from engines.backends import open_engine
 from engines.engine import Backend, Engine, EngineRequest
 from engines.errors import UserError
 from engines.library import find_model
@@ -97,12 +96,14 @@ def prepared(
     output = choose_output(source, model.name, settings, usual_suffix(clip, settings))
     size = working_size(clip.upright_size, settings.max_size)
     request = engine_request(settings, engine_size(working_size(size, settings.work_size), model))
-    streams = _remembered_streams(output, model, request)
+    # Decided before the streams are known: a run that goes on must come to the same tiles.
+    tiling = tiling_for(model, request, settings)
+    streams = _remembered_streams(output, model, replace(request, size=tiling.grid.tile))
     frames = clip.expected_frames(settings.start, settings.duration)
     if streams is None and frames is not None and frames < MEASURED_FROM_FRAMES:
         streams = 1
     request = replace(request, streams=streams)
-    with open_tiled(model, tiling_for(model, request, settings), request, store) as engine:
+    with open_tiled(model, tiling, request, store) as engine:
         yield make_plan(clip, model, engine, settings, output), engine
 
 
@@ -279,7 +280,12 @@ def translate_frames(
         return
     shape = first.shape
     settings = Settings(
-        strength=strength, smooth=smooth, backend=backend, device=device, threads=threads
+        strength=strength,
+        smooth=smooth,
+        backend=backend,
+        device=device,
+        threads=threads,
+        norm="frame",
     )
     steadiness = settings.smoothing()
     request = engine_request(settings, engine_size((shape[0], shape[1]), found))
@@ -297,7 +303,8 @@ def translate_frames(
             number += 1
             pixels = next(incoming, None)
 
-    with open_engine(found, request, EngineStore()) as engine:
+    tiling = tiling_for(found, request, settings)
+    with open_tiled(found, tiling, request, EngineStore()) as engine:
         source = marked(numbered()) if steadiness else numbered()
         results = translate(source, engine, engine.batch, strength)
         for result in smoothed(results, steadiness) if steadiness else results:

@@ -25,6 +25,7 @@ from cgvideo.estimate import Estimate
 from cgvideo.pipeline import Result, Stopped
 from cgvideo.plan import Plan
 from cgvideo.progress import StageTimes
+from cgvideo.tiled_engine import TiledEngine
 from engines.engine import Engine
 from engines.errors import UserError
 from engines.model_file import Model
@@ -264,6 +265,7 @@ class JsonDisplay(Watch):
             model=model.name,
             frames=1,
             size=list(plan.size),
+            tiling=engine.tiling.describe() if isinstance(engine, TiledEngine) else None,
             engine=engine.description,
             why=engine.why,
         )

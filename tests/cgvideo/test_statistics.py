@@ -105,7 +105,7 @@ def test_a_black_scene_takes_the_typical_statistics_or_its_own() -> None:
     np.testing.assert_array_equal(first.statistics, measure(black[0]))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.data())
 def test_statistics_do_not_depend_on_where_a_run_begins(data: st.DataObject) -> None:
     count = data.draw(st.integers(30, 70))
@@ -187,6 +187,7 @@ def test_a_fade_to_black_and_back_is_dark_and_calm(winter: TiledEngine) -> None:
     assert abs(means[-12:] - means[0]).max() < 2
 
 
+@pytest.mark.slow
 def test_a_flash_is_bright_and_leaves_the_rest_alone(winter: TiledEngine) -> None:
     picture = next(iter(held_frames(winter.spec, (72, 96))))[0]
     flash = np.clip(picture.astype(int) + 90, 0, 255).astype(np.uint8)

@@ -26,7 +26,7 @@ from engines.model_file import Model
 from engines.spec import Form, GeneratorSpec
 from engines.verify import held_frames
 
-SHARED = Path(__file__).parents[2] / "../shared/clips"
+CLIPS = Path(__file__).parents[3] / "shared" / "clips"
 
 
 def _frame(model: Model, size: Size) -> NDArray[np.uint8]:
@@ -49,8 +49,10 @@ def _apart(model: Model, frame: NDArray[np.uint8], tile: int, **settings: Any) -
     ("spec", "size"),
     [
         (SMALL, (160, 260)),
-        (GeneratorSpec(base_channels=4, blocks=1, upsampling="resize"), (204, 140)),
-        (GeneratorSpec(base_channels=4, blocks=1, norm="batch_picture"), (124, 204)),
+        (
+            GeneratorSpec(base_channels=4, blocks=1, norm="batch_picture", upsampling="resize"),
+            (204, 140),
+        ),
         (GeneratorSpec(base_channels=4, blocks=1, norm="batch"), (140, 140)),
     ],
     ids=str,
@@ -60,6 +62,7 @@ def test_tiles_give_the_picture_of_the_whole(spec: GeneratorSpec, size: Size) ->
     assert _apart(model, _frame(model, size), 2 * spec.halo + 64) <= 1
 
 
+@pytest.mark.slow
 def test_a_halo_that_is_too_small_shows() -> None:
     model = random_model(SMALL)
     assert _apart(model, _frame(model, (160, 260)), 96, halo=4) > 5
@@ -76,7 +79,7 @@ def test_tiles_at_720p(name: str) -> None:
 @pytest.mark.parametrize("name", ["summer2winter", "64x9"])
 @pytest.mark.parametrize("clip", ["landscape/lofoten.mp4", "road/solidWhiteRight.mp4"])
 def test_tiles_of_real_frames_of_odd_sizes(name: str, clip: str) -> None:
-    path = SHARED / clip
+    path = CLIPS / clip
     if not path.exists():
         pytest.skip("the shared clips are not here")
     import cv2
@@ -189,6 +192,16 @@ def test_a_frame_too_large_to_be_measured_at_once_is_measured_in_strips() -> Non
     engine = TiledEngine(model, Tiling(grid, "anchors", "whole", True), opened)
     assert engine.measure(_frame(model, (64, 64))).shape == (1, 2, model.spec.statistics_channels)
     assert "strips" in engine.stepped_down[0]
+
+
+def test_an_engine_that_measures_inside_steps_down_to_one_that_is_given() -> None:
+    model = random_model(Local.spec)
+    frame = _frame(model, (120, 160))
+    engine = _local(Tiling(choose_grid((120, 160), Local.spec), "frame", "inside", True), 120 * 100)
+    np.testing.assert_array_equal(engine(frame), frame)
+    assert engine.tiling.form == "statistics"
+    assert engine.tiling.measuring == "strips"
+    assert "tiles" in engine.stepped_down[0]
 
 
 def test_memory_for_no_tile_at_all_is_the_users_error(clip: Path, tmp_path: Path) -> None:
