@@ -202,7 +202,7 @@ def test_deep_pixels_stay_deep() -> None:
     ]
     out = [frame.pixels for frame in smoothed(iter(deep))]
     assert out[5].dtype == np.float32
-    assert np.abs(out[5] * 255 - smooth(sources, results)[5]).max() < 0.51
+    assert np.abs(out[5] * 255 - smooth(sources, results)[5]).max() < 2
 
 
 def test_an_error_before_it_comes_through() -> None:
