@@ -88,7 +88,7 @@ def warped(there: NDArray[np.generic], flow: Flow, kernel: Kernel = "lanczos") -
         flow,
         cast(Any, None),
         KERNELS[kernel] | cv2.WARP_RELATIVE_MAP,
-        borderMode=cv2.BORDER_REFLECT_101,
+        borderMode=cv2.BORDER_REFLECT,  # the other kind never ends where a side is 1
     )
     return np.asarray(brought)
 

@@ -21,6 +21,7 @@ from engines.errors import UserError
 
 FORMAT = 1
 LOCK_NAME = "lock"
+JOURNAL_NAME = "journal.jsonl"
 CHOICES_NAME = "choices.json"  # what was measured once for this output, beside its plans
 
 
@@ -55,7 +56,7 @@ class Journal:
         self._description = description
         self._parts: dict[int, PartRecord] = {}
         self._lock = FileLock(folder.parent / LOCK_NAME, timeout=0)
-        self._path = folder / "journal.jsonl"
+        self._path = folder / JOURNAL_NAME
 
     def __enter__(self) -> Self:
         with writing(self.folder.parent):

@@ -47,6 +47,7 @@ WHOLE_HASH_BYTES = 64 << 20
 HASH_BLOCKS = 64
 HASH_BLOCK_BYTES = 64 << 10
 MOST_ENCODER_THREADS = 16
+_WORK_SUFFIX = ".cgvideo"
 
 
 @dataclass(frozen=True)
@@ -235,7 +236,15 @@ def choose_output(
 
 def work_folder_of(output: Path) -> Path:
     """The hidden folder beside an output that holds all its unfinished work."""
-    return output.parent / f".{output.name}.cgvideo"
+    return output.parent / f".{output.name}{_WORK_SUFFIX}"
+
+
+def output_of_work(folder: Path) -> Path | None:
+    """The output that a work folder belongs to, by its name; None for another folder's name."""
+    name = folder.name
+    if not (name.startswith(".") and name.endswith(_WORK_SUFFIX)):
+        return None
+    return folder.parent / name[1 : -len(_WORK_SUFFIX)]
 
 
 def working_size(size: tuple[int, int], max_size: int | None) -> tuple[int, int]:

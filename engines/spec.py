@@ -39,7 +39,7 @@ padding alone give the deeper layers variance enough, and black came out at 207.
 FAMILIES = ("resnet", "unet")
 NORMS: tuple[Norm, ...] = get_args(Norm)
 PADDINGS = ("reflect",)
-UPSAMPLINGS = ("transpose3", "transpose4", "resize")
+UPSAMPLINGS = ("transpose3", "transpose4", "resize", "subpixel")
 
 ANOTHER_MODEL = "Use a model from the list of `cgvideo models`, or a model file made for cgvideo"
 
@@ -54,7 +54,8 @@ class GeneratorSpec:
       halve the size, `blocks` residual blocks at a quarter of the size, two that double it, a 7x7
       convolution and tanh. `upsampling` names what doubles the size: "transpose3" is a transposed
       convolution 3x3 with output padding 1, "transpose4" one of 4x4, "resize" the nearest neighbour
-      twice and then a reflect-padded 3x3 convolution (Odena et al. 2016).
+      twice and then a reflect-padded 3x3 convolution (Odena et al. 2016), "subpixel" a reflect-padded
+      3x3 convolution to four times the channels, which become 2x2 pixels (Shi et al. 2016).
     - "unet" (pix2pix, Isola et al. 2017): `blocks` 4x4 convolutions that halve the size and as many
       transposed ones that double it, each of which also takes what left its counterpart, and tanh.
       `padding` and `upsampling` are of the resnets alone and stay as they are.
@@ -217,7 +218,8 @@ class GeneratorSpec:
         for layer in self.layers:
             before, pixels = pixels, pixels * layer.enlargement**2
             # A transposed convolution spreads each input pixel, a plain one gathers each output's.
-            total += math.prod(layer.weight_shape) * (before if layer.transposed else pixels)
+            spreads = layer.transposed or layer.shuffles
+            total += math.prod(layer.weight_shape) * (before if spreads else pixels)
         return round(total)
 
     def to_metadata(self) -> dict[str, str]:

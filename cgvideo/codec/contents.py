@@ -33,6 +33,12 @@ class Contents:
     def begin(self) -> Fraction:
         return self.times[0] if self.times else Fraction(0)
 
+    @property
+    def rate(self) -> float | None:
+        """Frames a second, as a mean; None of a single frame."""
+        span = self.times[-1] - self.begin if self.times else 0
+        return float((len(self.times) - 1) / span) if span else None
+
 
 def contents(clip: Clip) -> Contents:
     """Read all packets of a clip's video and audio.

@@ -25,6 +25,9 @@ class Agreement:
 
     source_frames: int
     result_frames: int
+    source_rate: float | None
+    """frames a second, as a mean; None of a single frame"""
+    result_rate: float | None
     worst_time: float
     """seconds from a frame of the result to the nearest of the source, both from their first on"""
     same_times: bool
@@ -50,7 +53,8 @@ def agreement(source: Contents, result: Contents, lag: int | None) -> Agreement:
     tolerance = max(source.tick, result.tick) / 2
     same = len(source.times) == len(result.times) and worst <= tolerance
     return Agreement(
-        len(source.times), len(result.times), float(worst), same, sound, shift, lag
+        len(source.times), len(result.times), source.rate, result.rate,
+        float(worst), same, sound, shift, lag,
     )  # fmt: skip
 
 

@@ -52,14 +52,14 @@ def evaluate(
     frames: int | None = None,
     tile: int | None = None,
     report: Callable[[str, float | None], None] = lambda step, done: None,
-    look: Callable[[Moment], None] = lambda moment: None,
+    look: Callable[[Moment, Measured], None] = lambda moment, measured: None,
 ) -> Evaluation:
     """Measure how well `result` (and `reference`: the same without smoothing) follows `source`.
 
     Any two videos, or any two pictures. What has another size is brought to the source's, and frames
     are paired by their time. From `start` seconds on, at most `frames` moments; `tile` is the period
     of the tiles in pixels, searched for if None. `report` is told the step and the share that is
-    done, `look` is shown every moment. Memory grows by some hundred bytes a moment.
+    done, `look` is shown every moment when it is measured. Memory grows by some hundred bytes a moment.
 
     Raises:
         UserError: a file cannot be read, is of another kind, or has no frame at the source's times.
@@ -72,7 +72,7 @@ def evaluate(
     for number, moment in enumerate(itertools.islice(films.moments(), frames)):
         report("measuring", min(number / total, 1.0) if total else None)
         measuring.add(moment)
-        look(moment)
+        look(moment, measuring.measured)
     measured = measuring.measured
     if not measured.seconds:
         raise UserError(
@@ -88,7 +88,7 @@ def evaluate(
         films.size,
         len(measured.seconds),
         tuple(measured.cuts),
-        figures(measured, round(films.rate), tile),
+        figures(measured, tile),
         curves(measured),
         agrees,
         films.notices,

@@ -6,12 +6,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cgvideo.evaluation.detail import Luma, laplacian, luma
-from cgvideo.evaluation.ghosting import Ghosts, edges
+from cgvideo.evaluation.detail import Luma, coherent_detail, luma, sharpness
+from cgvideo.evaluation.ghosting import Edges, Ghosts, edges
 from cgvideo.evaluation.light import Series, mean_color
 from cgvideo.evaluation.seams import Profile
 from cgvideo.evaluation.steadiness import Motion, warp_error
 from cgvideo.frame import Pixels
+
+LEAST_SECOND = 5
+"""Frames: of fewer, as in a slow clip, a mean says nothing."""
 
 
 class View(NamedTuple):
@@ -19,13 +22,12 @@ class View(NamedTuple):
 
     pixels: Pixels
     luma: Luma
-    laplacian: Luma
-    edges: Luma
+    edges: Edges
 
     @classmethod
     def of(cls, pixels: Pixels) -> "View":
         gray = luma(pixels)
-        return cls(pixels, gray, laplacian(gray), edges(gray))
+        return cls(pixels, gray, edges(gray))
 
 
 @dataclass(slots=True)
@@ -57,9 +59,8 @@ class Film:
                 change,
             )
         self.warp_errors.append(float("nan") if error is None else error)
-        made, own = view.laplacian.ravel(), source.laplacian.ravel()
-        self.coherent.append((float(np.dot(made, own)), float(np.dot(own, own))))
-        self.sharpness.append(float(np.abs(view.laplacian).mean()))
+        self.coherent.append(coherent_detail(source.luma, view.luma))
+        self.sharpness.append(sharpness(view.luma))
         self.brightness.append(float(view.luma.mean()))
         self.colors.append(mean_color(view.pixels))
         self.profile.add(view.luma)
@@ -91,6 +92,13 @@ class Measured:
     """places in `seconds` at which nothing could be followed: a scene begins"""
     low_band: list[float] = field(default_factory=list)
     """mean squared differences of result and reference, blurred"""
+
+    @property
+    def second(self) -> int:
+        """A second in frames, by the usual time from one to the next; odd, and never very few."""
+        steps = np.diff(self.seconds)
+        usual = float(np.median(steps)) if len(steps) else 1.0
+        return max(round(1 / usual) if usual > 0 else 1, LEAST_SECOND) // 2 * 2 + 1
 
     def scenes(self, series: Sequence[object]) -> list[Series]:
         """Figures of all frames, parted where a scene begins."""

@@ -22,40 +22,48 @@ from cgvideo.evaluation.detail import Luma
 from cgvideo.evaluation.steadiness import Motion
 from cgvideo.flow import Mask
 
-FINE, BROAD = 1.0, 4.0  # pixels: edges are the band between blurs of these sigmas
+Edges = NDArray[np.float32]
+"""`[2, H, W]`: the bands of a luma between three blurs: without grain, and without brightness."""
+
+BLURS = 1.0, 2.0, 4.0  # sigmas in pixels
 CHANGED = 10.0  # levels by which the source's frames must differ in a place
 LEAST_PLACES = 200  # pixels: fewer say nothing
-LEAST_OWN = 0.05  # of `a`: below it the result has nothing to do with the source
+LEAST_OWN = 0.05  # of the source's contrast: below it the result has nothing to do with the source
 
 
-def edges(picture: Luma) -> Luma:
-    """What lies between two blurs of a luma `[H, W]`: edges, without grain and without brightness."""
-    fine = cv2.GaussianBlur(picture, (0, 0), FINE)
-    return np.asarray(fine - cv2.GaussianBlur(picture, (0, 0), BROAD), np.float32)
+def edges(picture: Luma) -> Edges:
+    """The fine and the broad edges of a luma `[H, W]`."""
+    fine, middle, broad = (cv2.GaussianBlur(picture, (0, 0), sigma) for sigma in BLURS)
+    return np.stack([fine - middle, middle - broad])
 
 
 @dataclass(slots=True)
 class Neighbour:
-    """The normal equations of one neighbour."""
+    """The normal equations of one neighbour: own edges, fine and broad, then the neighbour's."""
 
-    products: NDArray[Any] = field(default_factory=lambda: np.zeros((2, 2)))
-    matches: NDArray[Any] = field(default_factory=lambda: np.zeros(2))
+    products: NDArray[Any] = field(default_factory=lambda: np.zeros((4, 4)))
+    matches: NDArray[Any] = field(default_factory=lambda: np.zeros(4))
     places: int = 0
 
-    def add(self, own: Luma, neighbour: Luma, made: Luma, where: Mask) -> None:
-        """Edges of the source's frame, of its neighbour, and of the result's frame, `[H, W]` each."""
-        pictures = np.stack([own[where], neighbour[where]]).astype(np.float64)
-        self.products += pictures @ pictures.T
-        self.matches += pictures @ made[where]
-        self.places += pictures.shape[1]
+    def add(self, own: Edges, neighbour: Edges, made: Edges, where: Mask) -> None:
+        """Edges of the source's frame, of its neighbour, and of the result's frame."""
+        explaining = np.concatenate([own[:, where], neighbour[:, where]]).astype(np.float64)
+        self.products += explaining @ explaining.T
+        self.matches += explaining @ made[:, where].sum(0)
+        self.places += explaining.shape[1]
 
     @property
     def share(self) -> float | None:
-        """g / a; None where too little was uncovered, or the result does not follow the source."""
+        """g; None where too little was uncovered, or the result does not follow the source."""
         if self.places < LEAST_PLACES or np.linalg.cond(self.products) > 1e6:
             return None
-        own, ghost = np.linalg.solve(self.products, self.matches)
-        return float(ghost / own) if own > LEAST_OWN else None
+        solved = np.linalg.solve(self.products, self.matches)
+        own, ghost = solved[:2], solved[2:]
+        power = self.products[:2, :2]
+        strength = float(own @ power @ own)
+        if strength < LEAST_OWN**2 * float(power.sum()):
+            return None
+        return float(ghost @ power @ own) / strength
 
 
 @dataclass(slots=True)
@@ -66,7 +74,7 @@ class Ghosts:
     ahead: Neighbour = field(default_factory=Neighbour)
 
     def add(
-        self, source: tuple[Luma, Luma], result: tuple[Luma, Luma], motion: Motion, change: Luma
+        self, source: tuple[Edges, Edges], result: tuple[Edges, Edges], motion: Motion, change: Luma
     ) -> None:
         """Two frames in a row of source and of result, (before, now), as `edges` gives them.
 

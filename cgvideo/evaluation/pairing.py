@@ -49,11 +49,6 @@ class Films:
     notices: tuple[str, ...]
 
     @property
-    def rate(self) -> float:
-        """Frames of the source a second, by its header."""
-        return float(self.clips[0].rate) if self.clips else 1.0
-
-    @property
     def expected(self) -> int | None:
         """How many moments there will be, by the source's header."""
         return self.clips[0].expected_frames(self.start, None) if self.clips else 1
@@ -100,12 +95,6 @@ def open_films(paths: Iterable[Path], start: float = 0.0) -> Films:
         " changes its detail"
         for path, (height, width) in zip(paths, sizes, strict=True)
         if (height, width) != sizes[0]
-    ]
-    notices += [
-        f"{clip.path.name} has {float(clip.rate):.4g} frames/s, the source"
-        f" {float(clips[0].rate):.4g}: paired by their times"
-        for clip in clips[1:]
-        if clip.rate != clips[0].rate
     ]
     return Films(paths, clips, (sizes[0][0], sizes[0][1]), start, tuple(notices))
 

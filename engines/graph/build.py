@@ -62,7 +62,7 @@ def build_graph(
             kept.append(values)
         weight, bias = weights_of(model, layer, pixels)
         if layer.normalises:
-            bias = bias - statistics.lift(layer)
+            bias = bias - statistics.lift(layer).repeat(layer.phases)
         values = convolve(graph, layer, values, weight, bias)
         if layer.normalises:
             scale, shift = statistics.of(layer, values)
@@ -147,7 +147,10 @@ def convolve(
     inputs = [values, graph.weights(weight)]
     if layer.bias or bias.any():
         inputs.append(graph.weights(bias))
-    return graph.add(operation, *inputs, **attributes)
+    values = graph.add(operation, *inputs, **attributes)
+    if layer.shuffles:
+        values = graph.add("DepthToSpace", values, blocksize=2, mode="CRD")
+    return values
 
 
 def weights_of(
@@ -167,6 +170,7 @@ def weights_of(
         for name in ("weight", "bias", "running_mean", "running_var")
     )
     scale = gain / np.sqrt(variance + EPSILON)
+    scale, mean, offset = (each.repeat(layer.phases) for each in (scale, mean, offset))
     by_output = (1, -1, 1, 1) if layer.transposed else (-1, 1, 1, 1)
     folded = weight * scale.reshape(by_output)
     return folded.astype(np.float32), ((bias - mean) * scale + offset).astype(np.float32)

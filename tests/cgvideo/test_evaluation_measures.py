@@ -5,7 +5,7 @@ from fractions import Fraction
 import cv2
 import numpy as np
 import pytest
-from scenes import SIZE, noisy, panned, passing, texture
+from textures import SIZE, noisy, panned, passing, texture
 
 from cgvideo.codec.contents import Contents, Sound
 from cgvideo.evaluation.agreement import Lag, agreement
@@ -16,11 +16,13 @@ from cgvideo.evaluation.detail import (
     luma,
     sharpness,
 )
+from cgvideo.evaluation.film import Measured
 from cgvideo.evaluation.ghosting import Ghosts, edges
 from cgvideo.evaluation.light import color_drift, mean_color, pumping
 from cgvideo.evaluation.pairing import paired
 from cgvideo.evaluation.seams import Profile, seams
 from cgvideo.evaluation.steadiness import motion_between, warp_error
+from cgvideo.evaluation.wording import number
 
 # --- steadiness
 
@@ -269,3 +271,19 @@ def test_frames_times_and_sound_are_compared():
     assert agreement(source, slow, 0).worst_time == pytest.approx(0.04)
     assert not agreement(source, slow, 0).whole
     assert not agreement(source, held(sounds=[sound]), 1).whole
+
+
+def test_a_second_is_counted_by_the_usual_step():
+    def second(*seconds):
+        return Measured(seconds=list(seconds)).second
+
+    assert second(*(n / 25 for n in range(50))) == 25
+    assert second(*(n / 30 for n in range(50)), 9, 20) == 31  # odd; gaps do not count
+    assert second(0.0) == second(0.0, 2.0, 4.0) == 5
+
+
+def test_figures_are_written_with_three_digits():
+    values = (None, np.inf, 0.0, 1e-5, 0.0123, 0.5, 9.876, 123.45)
+    assert [number(value) for value in values] == [
+        "", "same", "0", "0", "0.012", "0.50", "9.88", "123.5",
+    ]  # fmt: skip

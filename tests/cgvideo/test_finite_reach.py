@@ -10,7 +10,7 @@ import pytest
 from clips import INTRA_REFRESH, OPEN_GOP, RGB, make_clip, read_numbers
 from converting import convert
 from generators import SMALL, random_model
-from scenes import texture
+from textures import texture
 
 import cgvideo.pipeline
 from cgvideo.convert import prepared

@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from scenes import SIZE, texture
+from textures import SIZE, texture
 
 from cgvideo.flow import (
     at_size,
@@ -38,10 +38,11 @@ def test_a_shift_is_found_in_both_axes(reduction):
 
 
 def test_pictures_of_odd_and_tiny_sizes_have_a_flow():
-    for size in ((7, 9), (33, 61), (145, 191)):
+    for size in ((1, 1), (1, 50), (7, 9), (33, 61), (145, 191)):
         flow = flow_between(texture(size), texture(size))
         assert flow.shape == (*size, 2)
         assert np.abs(flow).max() < 0.1
+        assert warped(texture(size), flow).shape == (*size, 3)
 
 
 def test_threads_do_not_change_the_flow():

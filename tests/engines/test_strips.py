@@ -27,6 +27,7 @@ def _relative(found, expected):
     [
         SMALL,
         GeneratorSpec(base_channels=4, blocks=1, norm="batch_picture", upsampling="resize"),
+        GeneratorSpec(base_channels=4, blocks=1, upsampling="subpixel"),
     ],
     ids=lambda spec: spec.description,
 )
