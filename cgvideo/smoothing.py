@@ -116,11 +116,12 @@ class _Picture:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Link:
-    """The motion between a frame and the one before it."""
+class _Step:
+    """The way from a frame to its neighbour, at the reduced size."""
 
-    back: Future[Flow]
-    ahead: Future[Flow]
+    flow: Flow
+    shown: NDArray[np.uint8]
+    """`[h, w]`: 1 where the neighbour shows what is there: the way there and back ends where it began"""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -132,24 +133,29 @@ class _Moment:
 
     frame: TranslatedFrame
     picture: Future[_Picture]
-    link: _Link | None
-    """None where a scene begins"""
+    steps: Future[tuple[_Step, _Step]] | None
+    """to the frame before, and from it to this one; None where a scene begins"""
 
 
 def _moments(frames: Iterator[TranslatedFrame], pool: "_Pool") -> Iterator[_Moment]:
     before: Future[_Picture] | None = None
     for frame in frames:
         picture = pool.submit(_picture, frame)
-        link = None
+        steps = None
         if before is not None and not frame.source.begins_scene:
-            back = pool.submit(_motion, picture, before)
-            link = _Link(back, pool.submit(_motion, before, picture))
-        yield _Moment(frame, picture, link)
+            steps = pool.submit(_steps, picture, before)
+        yield _Moment(frame, picture, steps)
         before = picture
 
 
-def _motion(here: Future[_Picture], there: Future[_Picture]) -> Flow:
-    return gray_flow(here.result().gray, there.result().gray)
+def _steps(here: Future[_Picture], there: Future[_Picture]) -> tuple[_Step, _Step]:
+    """The ways there and back."""
+    own, other = here.result().gray, there.result().gray
+    way, home = gray_flow(own, other), gray_flow(other, own)
+    return (
+        _Step(way, (~disagreeing(way, home)).astype(np.uint8)),
+        _Step(home, (~disagreeing(home, way)).astype(np.uint8)),
+    )
 
 
 def _picture(frame: TranslatedFrame) -> _Picture:
@@ -217,43 +223,45 @@ def _witnesses(
     time, which is most of what all this takes.
     """
     for side in (window[REACH:], window[REACH::-1]):
-        for distance, (here, there, way, home) in enumerate(_ways(side), 1):
+        for distance, (here, there, way) in enumerate(_ways(side), 1):
             size = (there.layers.shape[0], there.layers.shape[1])
-            weight = FULL * _confidence(here.hints, there.hints, way, home)
+            weight = FULL * _confidence(here.hints, there.hints, way)
             yield (
                 cv2.resize(weight.astype(there.layers.dtype), size[::-1]),
                 warped(
-                    there.layers, at_size(way, size), "cubic" if distance <= SHARP else "linear"
+                    there.layers,
+                    at_size(way.flow, size),
+                    "cubic" if distance <= SHARP else "linear",
                 ),
             )
 
 
-def _ways(side: Sequence[_Moment | None]) -> Iterator[tuple[_Picture, _Picture, Flow, Flow]]:
-    """From the first frame of `side` to each other one of its scene: (here, there, flow, flow back)."""
-    way: Flow | None = None
-    home: Flow | None = None
+def _ways(side: Sequence[_Moment | None]) -> Iterator[tuple[_Picture, _Picture, _Step]]:
+    """From the first frame of `side` to each other one of its scene: (here, there, the way)."""
+    way: _Step | None = None
     for near, far in pairwise(side):
         if near is None or far is None:
             return
         forwards = far.frame.source.number > near.frame.source.number
-        link = far.link if forwards else near.link
-        if link is None:
+        steps = far.steps if forwards else near.steps
+        if steps is None:
             return
-        back, ahead = link.back.result(), link.ahead.result()
-        step, step_home = (ahead, back) if forwards else (back, ahead)
-        way = step if way is None else composed(way, step)
-        home = step_home if home is None else composed(step_home, home)
+        step = steps.result()[forwards]
+        if way is None:
+            way = step
+        else:
+            shown = way.shown & warped(step.shown, way.flow, "linear")
+            way = _Step(composed(way.flow, step.flow), shown)
         assert side[0] is not None
-        yield side[0].picture.result(), far.picture.result(), way, home
+        yield side[0].picture.result(), far.picture.result(), way
 
 
 def _confidence(
-    here: NDArray[np.float32], there: NDArray[np.float32], way: Flow, home: Flow
+    here: NDArray[np.float32], there: NDArray[np.float32], way: _Step
 ) -> NDArray[np.float32]:
     """How far the picture `there` can be trusted to show what is `here`, `[h, w]`, 0..1."""
-    apart = warped(there, way, "linear") - here
+    apart = warped(there, way.flow, "linear") - here
     squared = cv2.transform(cv2.multiply(apart, apart), SOURCE_DOUBT)
     result = cv2.blur(cv2.extractChannel(apart, 3), (5, 5)) / RESULT_TOLERANCE
     weight = np.exp(-(cv2.blur(squared, (3, 3)) + result * result))
-    weight[disagreeing(way, home) | ~inside(way)] = 0
-    return np.asarray(weight, np.float32)
+    return np.asarray(weight * (way.shown & inside(way.flow)), np.float32)
