@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import cv2
 import numpy as np
@@ -31,7 +31,7 @@ from cgvideo.codec.rehearsal import rehearse
 from cgvideo.codec.streams import TimeShift
 from cgvideo.settings import Settings
 from cgvideo.translate import padded_size
-from engines.engine import Engine
+from engines.engine import Engine, EngineRequest
 from engines.errors import UserError
 from engines.model_file import Model
 
@@ -218,6 +218,17 @@ def working_size(size: tuple[int, int], max_size: int | None) -> tuple[int, int]
 def engine_size(size: tuple[int, int], model: Model) -> tuple[int, int]:
     """The (height, width) that frames of `size` have after padding for a model."""
     return padded_size(size, model.spec.multiple_of, model.spec.minimum_size)
+
+
+def engine_request(settings: Settings, size: tuple[int, int] | None) -> EngineRequest:
+    """What the settings ask of an engine for frames of `size` (height, width)."""
+    return EngineRequest(
+        backend=cast(Any, settings.backend),
+        device=settings.device,
+        precision=cast(Any, settings.precision),
+        threads=settings.threads,
+        size=size,
+    )
 
 
 def content_hash(path: Path) -> str:

@@ -66,7 +66,7 @@ def _translated(
     translated = _run(call, pictures)
     for frame, slot in zip(frames, place, strict=True):
         result = translated[slot, :height, :width]
-        yield TranslatedFrame(frame, _blend(frame.pixels, result, strength))
+        yield TranslatedFrame(frame, blend(frame.pixels, result, strength))
 
 
 def _padded(pixels: Pixels, spec: GeneratorSpec) -> Pixels:
@@ -101,7 +101,8 @@ def _run(call: Call, pictures: NDArray[Any]) -> NDArray[Any]:
     return translated
 
 
-def _blend(source: Pixels, result: Pixels, strength: float) -> Pixels:
+def blend(source: Pixels, result: Pixels, strength: float) -> Pixels:
+    """Go from `source` (strength 0) to `result` (1), both of one shape and dtype."""
     if strength >= 1:
         return np.ascontiguousarray(result)
     blended = cv2.addWeighted(source, 1 - strength, result, strength, 0)

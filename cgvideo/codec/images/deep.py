@@ -33,7 +33,7 @@ def bits_of(path: Path, image: Image.Image) -> int:
 def gray(image: Image.Image, bits: int) -> NDArray[np.float32]:
     """Gray of 9 to 16 bits as float32 `[H, W]`, 0 to 1."""
     values = np.asarray(image).astype(np.float32)
-    return np.clip(values / np.float32((1 << bits) - 1), 0, 1)
+    return np.asarray(np.clip(values / np.float32((1 << bits) - 1), 0, 1))
 
 
 def colours(

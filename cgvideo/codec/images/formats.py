@@ -69,9 +69,7 @@ def format_of(path: Path) -> Format:
         UserError: it says none that this writes.
     """
     if not is_picture(path):
-        raise UserError(
-            f"{path} does not say a picture format", f"End it in {', '.join(SUFFIXES)}"
-        )
+        raise UserError(f"{path} does not say a picture format", f"End it in {', '.join(SUFFIXES)}")
     return SUFFIXES[path.suffix.lower()]
 
 

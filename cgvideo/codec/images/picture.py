@@ -41,15 +41,15 @@ class Picture:
         return self.pixels.shape[0], self.pixels.shape[1]
 
 
-def to_eight_bits(pixels: NDArray[Any]) -> NDArray[np.uint8]:
+def to_eight_bits(pixels: NDArray[Any]) -> NDArray[Any]:
     """Deep pixels or alpha, 0 to 1, as 0 to 255; others as they are."""
     if pixels.dtype == np.uint8:
         return pixels
-    return (np.clip(pixels, 0, 1) * 255 + 0.5).astype(np.uint8)
+    return np.asarray(np.clip(pixels, 0, 1) * 255 + 0.5, np.uint8)
 
 
-def to_sixteen_bits(pixels: NDArray[Any]) -> NDArray[np.uint16]:
+def to_sixteen_bits(pixels: NDArray[Any]) -> NDArray[Any]:
     """Pixels or alpha as 0 to 65535; what came from 16 bits goes back to the same numbers."""
     if pixels.dtype == np.uint8:
         return pixels.astype(np.uint16) * 257
-    return (np.clip(pixels, 0, 1) * np.float32(65535) + np.float32(0.5)).astype(np.uint16)
+    return np.asarray(np.clip(pixels, 0, 1) * np.float32(65535) + np.float32(0.5), np.uint16)

@@ -23,10 +23,13 @@ SRGB_TO_XYZ = np.array(  # of D50, as profiles have it
     [[0.43607, 0.38515, 0.14307], [0.22249, 0.71687, 0.06061], [0.01392, 0.09708, 0.71410]]
 )
 SAMPLES = 1 << 14  # of a curve, for deep pixels
-CODES = 1 << 16  # steps of linear light between curves of 8 bits: 0.05 of a level where it is darkest
+CODES = (
+    1 << 16
+)  # steps of linear light between curves of 8 bits: 0.05 of a level where it is darkest
+SRGB_GAMMA, SAME_GAMMA = 0.45455, 0.01  # what PNGs say that mean sRGB
 NOTHING = 0.6 / 255  # a space that is nowhere further than this from sRGB is sRGB
 
-Curve = NDArray[np.float64]
+Curve = NDArray[Any]
 """linear light `[SAMPLES + 1]`, 0 to 1, at even steps of the coded value"""
 
 
@@ -35,7 +38,7 @@ class Space:
     """An RGB space: each channel's curve, and the matrix from linear light to sRGB's."""
 
     curves: tuple[Curve, Curve, Curve]
-    matrix: NDArray[np.float64]
+    matrix: NDArray[Any]
 
     def to_srgb(self, pixels: Pixels) -> Pixels:
         """Coded values of this space `[H, W, 3]` as those of sRGB, of the same dtype; clipped."""
@@ -46,22 +49,23 @@ class Space:
         return _through(pixels, (SRGB_CURVE,) * 3, np.linalg.inv(self.matrix), self.curves)
 
 
-def _steps() -> NDArray[np.float64]:
+def _steps() -> NDArray[Any]:
     return np.linspace(0, 1, SAMPLES + 1)
 
 
 def _parametric(kind: int, numbers: tuple[float, ...]) -> Curve:
     """ICC.1 table 68: y = (a x + b)^g + e above d, c x + f below."""
-    g, a, b, c, d, e, f = {
-        0: lambda g: (g, 1, 0, 0, 0, 0, 0),
-        1: lambda g, a, b: (g, a, b, 0, -b / a, 0, 0),
-        2: lambda g, a, b, c: (g, a, b, 0, -b / a, c, c),
-        3: lambda g, a, b, c, d: (g, a, b, c, d, 0, 0),
-        4: lambda g, a, b, c, d, e, f: (g, a, b, c, d, e, f),
-    }[kind](*numbers)
+    g, a, b, c, d, e, f = (*numbers, *[0.0] * (7 - len(numbers)))
+    match kind:
+        case 0:
+            a = 1.0
+        case 1:
+            d = -b / a
+        case 2:
+            d, e, f, c = -b / a, c, c, 0.0
     steps = _steps()
     above = np.maximum(a * steps + b, 0) ** g + e
-    return np.clip(np.where(steps >= d, above, c * steps + f), 0, 1)
+    return np.asarray(np.clip(np.where(steps >= d, above, c * steps + f), 0, 1))
 
 
 SRGB_CURVE = _parametric(3, (2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045))
@@ -108,6 +112,8 @@ def gray_to_srgb(gray: NDArray[Any], profile: bytes) -> NDArray[Any] | None:
 
 def gamma_to_srgb(pixels: NDArray[Any], gamma: float) -> NDArray[Any]:
     """Values that were coded by `light ** gamma`, as PNG's gAMA says, as sRGB's; of the same dtype."""
+    if abs(gamma - SRGB_GAMMA) < SAME_GAMMA:
+        return pixels
     return _by_curve(pixels, _steps() ** (1 / gamma))
 
 
@@ -135,15 +141,15 @@ def _by_curve(values: NDArray[Any], curve: Curve) -> NDArray[Any]:
     if values.dtype == np.uint8:
         levels = np.interp(np.arange(256) / 255, _steps(), curve)
         table = np.interp(levels, SRGB_CURVE, _steps()) * 255 + 0.5
-        return table.astype(np.uint8)[values]
+        return np.asarray(table.astype(np.uint8)[values])
     light = np.interp(values, _steps(), curve)
-    return np.interp(light, SRGB_CURVE, _steps()).astype(np.float32)
+    return np.asarray(np.interp(light, SRGB_CURVE, _steps()), np.float32)
 
 
 def _through(
     pixels: Pixels,
     decoding: tuple[Curve, ...],
-    matrix: NDArray[np.float64],
+    matrix: NDArray[Any],
     encoding: tuple[Curve, ...],
 ) -> Pixels:
     decode, encode = (_eight if pixels.dtype == np.uint8 else _deep)()
@@ -160,12 +166,12 @@ def _eight() -> tuple[Coding, Coding]:
 
     def decode(values: NDArray[Any], curve: Curve) -> NDArray[Any]:
         levels = np.interp(np.arange(256) / 255, _steps(), curve).astype(np.float32)
-        return levels[values]
+        return np.asarray(levels[values])
 
     def encode(light: NDArray[Any], curve: Curve) -> NDArray[Any]:
         codes = np.interp(np.arange(CODES) / (CODES - 1), curve, _steps())
         table = (codes * 255 + 0.5).astype(np.uint8)
-        return table[(light * (CODES - 1) + 0.5).astype(np.uint16)]
+        return np.asarray(table[(light * (CODES - 1) + 0.5).astype(np.uint16)])
 
     return decode, encode
 
@@ -174,10 +180,10 @@ def _deep() -> tuple[Coding, Coding]:
     """Decoding and encoding of float32."""
 
     def decode(values: NDArray[Any], curve: Curve) -> NDArray[Any]:
-        return np.interp(values, _steps(), curve).astype(np.float32)
+        return np.asarray(np.interp(values, _steps(), curve), np.float32)
 
     def encode(light: NDArray[Any], curve: Curve) -> NDArray[Any]:
-        return np.interp(light, curve, _steps()).astype(np.float32)
+        return np.asarray(np.interp(light, curve, _steps()), np.float32)
 
     return decode, encode
 

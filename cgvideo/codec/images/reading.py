@@ -1,6 +1,5 @@
 """Reading pictures: stills, pages and frames, upright, with what their files say."""
 
-import io
 import itertools
 import warnings
 from collections.abc import Iterator
@@ -15,8 +14,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from cgvideo.codec.images import deep
-from cgvideo.codec.images.formats import HEIF_MEND, READ_AS, Format, load_heif
 from cgvideo.codec.images.formats import FORMATS as KNOWN
+from cgvideo.codec.images.formats import HEIF_MEND, READ_AS, Format, load_heif
 from cgvideo.codec.images.metadata import exif_of, hdr_transfer
 from cgvideo.codec.images.picture import Picture
 from cgvideo.codec.images.profiles import by_tables, gamma_to_srgb, gray_to_srgb, is_matrix
@@ -25,7 +24,6 @@ from engines.errors import UserError, first_line
 MOST_PIXELS = 200_000_000
 """What a picture may have, if the user does not say otherwise: more than any camera makes."""
 ANIMATION_FACTOR = 4  # so many times as many all frames of an animation may have together
-SRGB_GAMMA, SAME_GAMMA = 0.45455, 0.01
 GRAY_MODES = ("1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "I;16N")
 ALPHA_MODES = ("LA", "La", "PA", "RGBA", "RGBa")
 THUMBNAIL, MASK = 1, 4  # bits of TIFF's NewSubfileType: pages that are no pages
@@ -190,9 +188,7 @@ class PictureFile:
                 width, height = self._image.size
                 total += width * height
                 if self.kind == "frames" and total > ANIMATION_FACTOR * self._most:
-                    raise _too_large(
-                        self.path, f"its frames have over {total - 1} pixels together"
-                    )
+                    raise _too_large(self.path, f"its frames have over {total - 1} pixels together")
                 picture = _read(self.path, self._image, number, self.kind)
             yield picture
 
@@ -246,9 +242,8 @@ def _read(path: Path, image: Image.Image, number: int, kind: Kind) -> Picture:
             pixels, deep_alpha = found
             alpha = deep_alpha if deep_alpha is not None else alpha
     pixels, profile = _in_rgb(upright, pixels, profile)
-    if profile is None and gamma and "srgb" not in image.info and not image.info.get("icc_profile"):
-        if abs(gamma - SRGB_GAMMA) > SAME_GAMMA and 0.1 < gamma < 10:
-            pixels = gamma_to_srgb(pixels, gamma)
+    if gamma and not image.info.keys() & {"srgb", "icc_profile"} and 0.1 < gamma < 10:
+        pixels = gamma_to_srgb(pixels, gamma)
     if alpha is not None and alpha.dtype != pixels.dtype:
         alpha = alpha.astype(np.float32) / 255
     return Picture(
@@ -331,6 +326,5 @@ def look(path: Path, most_pixels: int = MOST_PIXELS) -> Head:
     Raises:
         UserError: as `opened`.
     """
-    with opened(path, most_pixels) as file:
-        with reading(path):
-            return Head(file.size, file.deep, file.kind)
+    with opened(path, most_pixels) as file, reading(path):
+        return Head(file.size, file.deep, file.kind)

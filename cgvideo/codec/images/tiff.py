@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags
-from PIL.TiffImagePlugin import ImageFileDirectory_v2, IFDRational
+from PIL.TiffImagePlugin import IFDRational, ImageFileDirectory_v2
 from PIL.TiffTags import BYTE, LONG, SHORT, UNDEFINED
 
 from cgvideo.codec.images.metadata import ABOUT, parse_exif
@@ -75,7 +75,9 @@ class TiffWriter:
             put(34675, UNDEFINED, picture.icc_profile)
         for tag, value in _about(picture.exif).items():
             directory[tag] = value
-        body = bytearray(directory.tobytes(begin))  # strips follow it: their offsets count from there
+        body = bytearray(
+            directory.tobytes(begin)
+        )  # strips follow it: their offsets count from there
         self._file.write(body)
         for strip in strips:
             self._file.write(strip)
@@ -103,7 +105,7 @@ def _about(exif: bytes) -> dict[int, Any]:
     """EXIF's tags that a TIFF's own directory takes."""
     if not exif:
         return {}
-    parsed, details = parse_exif(exif)
+    parsed, _ = parse_exif(exif)
     about = {tag: value for tag, value in parsed.items() if tag in ABOUT}
     for place in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo):
         inner = dict(parsed.get_ifd(place))

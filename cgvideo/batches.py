@@ -1,0 +1,314 @@
+"""Pictures of a folder through the engine in batches of one size, read and written meanwhile."""
+
+import errno
+import os
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from itertools import groupby
+
+from cgvideo.codec.images import Making, opened, write_pictures
+from cgvideo.codec.images.formats import format_of
+from cgvideo.codec.images.reading import Head, look
+from cgvideo.folder import FolderPlan, Item, picture_output
+from cgvideo.frame import Frame, Pixels
+from cgvideo.journal import file_sha256
+from cgvideo.manifest import Entry, Manifest
+from cgvideo.pictures import (
+    Ready,
+    finished,
+    picture_request,
+    plan_picture,
+    ready,
+    run_picture,
+)
+from cgvideo.pipeline import StopRequest
+from cgvideo.plan import engine_size, working_size
+from cgvideo.prefetch import in_parallel
+from cgvideo.translate import translate
+from engines.backends import open_engine
+from engines.engine import Engine
+from engines.errors import UserError, first_line
+from engines.model_file import Model
+from engines.store import EngineStore
+
+WORKERS = min(8, os.cpu_count() or 1)
+HEADS_AT_ONCE = 64
+READ_BUDGET, READ_AHEAD = 48e6, 32  # pixels in hand, or small pictures
+WRITE_BUDGET, WRITE_BEHIND = 24e6, 8
+DEEP_COSTS = 4  # times the memory
+FIXED_FROM = 8e6  # pixels of one size that pay for an engine of that size
+MEASURED_FROM = 100  # pictures that pay for measuring how many at once are best
+MOST_FAILURES = 3  # of the engine in a row: then it is not the pictures
+
+Shape = tuple[bool, int, int]
+"""deep, height and width of what the engine is given"""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A picture as it was read, on its way through the engine."""
+
+    item: Item
+    ready: Ready
+    making: Making
+    input_sha256: str
+    shape: Shape
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A picture that the engine has translated."""
+
+    job: Job
+    result: Pixels
+
+
+class PictureBatches:
+    """Pictures of a folder, until each is recorded as done or failed; `report` is told of each."""
+
+    def __init__(
+        self,
+        plan: FolderPlan,
+        model: Model,
+        store: EngineStore,
+        manifest: Manifest,
+        report: Callable[[Entry], None],
+        stop: StopRequest,
+        debug: bool = False,
+    ) -> None:
+        self._plan = plan
+        self._model = model
+        self._store = store
+        self._manifest = manifest
+        self._report = report
+        self._stop = stop
+        self._debug = debug
+        self._counts: Counter[Shape] = Counter()
+        self._any: tuple[bool, Engine] | None = None
+
+    def convert(self, items: list[Item]) -> None:
+        """Convert pictures, those of one size after each other; then animations and pages.
+
+        Raises:
+            UserError: no engine can be had or it fails again and again; the disk is full.
+        """
+        heads = self._heads(items)
+        stills = [item for item, head in heads if head.kind == "still"]
+        shapes = {item: self._shape(item, head) for item, head in heads}
+        self._counts = Counter(shapes[item] for item in stills)
+        stills.sort(key=lambda item: (shapes[item], item.name))
+
+        def pixels(shape: Shape) -> float:
+            deep, height, width = shape
+            return height * width * (DEEP_COSTS if deep else 1)
+
+        def to_read(item: Item) -> float:
+            return max(READ_BUDGET / READ_AHEAD, pixels(shapes[item]))
+
+        def to_write(outcome: Outcome) -> float:
+            return max(WRITE_BUDGET / WRITE_BEHIND, pixels(outcome.job.shape))
+
+        with (
+            ExitStack() as engines,
+            in_parallel(self._read, self._wanted(stills), WORKERS, to_read, READ_BUDGET) as read,
+            closing(self._translated(read, engines)) as translated,
+            in_parallel(self._write, translated, WORKERS, to_write, WRITE_BUDGET) as written,
+        ):
+            for entry in written:
+                self._report(entry)
+        whole = [item for item, head in heads if head.kind != "still"]
+        for deep in (False, True):
+            with ExitStack() as engines:
+                for item in whole:
+                    if shapes[item][0] == deep and not self._stop.wanted:
+                        self._report(self._whole(item, self._engine(engines, deep)))
+
+    def _heads(self, items: list[Item]) -> list[tuple[Item, Head]]:
+        """What the files say of themselves; those that say nothing have failed."""
+
+        def head(item: Item) -> Head | UserError:
+            try:
+                return look(item.source, self._plan.settings.max_pixels)
+            except UserError as error:
+                return error
+
+        found = []
+        with in_parallel(head, items, WORKERS, lambda item: 1, HEADS_AT_ONCE) as heads:
+            for item, told in zip(items, heads, strict=True):
+                if isinstance(told, UserError):
+                    self._report(self._failed(item, told))
+                else:
+                    found.append((item, told))
+        return found
+
+    def _shape(self, item: Item, head: Head) -> Shape:
+        deep = head.deep and format_of(picture_output(self._plan, item)).deep
+        return (deep, *working_size(head.size, self._plan.settings.max_size))
+
+    def _wanted(self, items: list[Item]) -> Iterator[Item]:
+        """Files until the user wants to stop."""
+        for item in items:
+            if self._stop.wanted:
+                return
+            yield item
+
+    # the three stages
+
+    def _read(self, item: Item) -> Job | Entry:
+        settings = self._plan.settings
+        try:
+            output = picture_output(self._plan, item)
+            self._manifest.check_output(item.name, output, settings.overwrite)
+            with opened(item.source, settings.max_pixels) as file:
+                making = Making.like(file, output, settings.quality)
+                deep = file.deep and making.format.deep
+                made = ready(next(file.pictures()), settings, deep)
+            digest = file_sha256(item.source)
+            return Job(item, made, making, digest, (deep, *made.picture.size))
+        except Exception as error:
+            return self._failed(item, error)
+
+    def _translated(self, read: Iterator[Job | Entry], engines: ExitStack) -> Generator[Outcome]:
+        for shape, jobs in groupby(self._readable(read), key=lambda job: job.shape):
+            with ExitStack() as own:
+                engine = self._engine_for(shape, own, engines)
+                yield from self._through(engine, jobs, min(engine.batch, self._counts[shape] or 1))
+
+    def _readable(self, read: Iterator[Job | Entry]) -> Iterator[Job]:
+        for job in read:
+            if isinstance(job, Entry):
+                self._report(job)
+            else:
+                yield job
+
+    def _through(self, engine: Engine, jobs: Iterable[Job], batch: int) -> Iterator[Outcome]:
+        """Pictures of one size in full batches. Those of a batch that fails have failed."""
+        waiting: deque[Job] = deque()
+        more = iter(jobs)
+
+        def frames() -> Iterator[Frame]:
+            for number, job in enumerate(more):
+                waiting.append(job)
+                yield Frame(number, 0, 0, job.ready.pixels)
+
+        failures = 0
+        while True:
+            try:
+                for translated in translate(frames(), engine, batch):
+                    yield Outcome(waiting.popleft(), translated.pixels)
+                    failures = 0
+            except UserError as error:
+                failures += 1
+                if failures == MOST_FAILURES or self._debug:
+                    raise
+                while waiting:
+                    self._report(self._failed(waiting.popleft().item, error))
+            else:
+                return
+
+    def _write(self, outcome: Outcome) -> Entry:
+        began = time.monotonic()
+        job, plan = outcome.job, self._plan
+        output = picture_output(plan, job.item)
+        try:
+            picture = finished(job.ready, outcome.result, plan.settings)
+            with self._manifest.committing(output) as (scratch, entries):
+                notices = write_pictures(output, [picture], job.making, scratch)
+                entry = Entry(
+                    job.item.name,
+                    output.relative_to(plan.output).as_posix(),
+                    "done",
+                    notices=tuple(notices),
+                    input_sha256=job.input_sha256,
+                    output_sha256=file_sha256(scratch),
+                    fingerprint=plan.picture_fingerprint,
+                    seconds=round(time.monotonic() - began, 3),
+                )
+                entries.append(entry)
+        except Exception as error:
+            return self._failed(job.item, error)
+        else:
+            return entry
+
+    def _whole(self, item: Item, engine: Engine) -> Entry:
+        """Convert a file of frames or pages, which are as many as it has."""
+        plan, settings = self._plan, self._plan.settings
+        output = picture_output(plan, item)
+        name = output.relative_to(plan.output).as_posix()
+        try:
+            self._manifest.check_output(item.name, output, settings.overwrite)
+            picture_plan = plan_picture(item.source, output, settings)
+            digest = file_sha256(item.source)
+            with self._manifest.committing(output) as (scratch, entries):
+                result = run_picture(picture_plan, engine, scratch)
+                entry = Entry(
+                    item.name,
+                    name,
+                    "done",
+                    notices=result.notices,
+                    input_sha256=digest,
+                    output_sha256=file_sha256(scratch),
+                    fingerprint=plan.picture_fingerprint,
+                    seconds=round(result.seconds, 3),
+                )
+                entries.append(entry)
+        except Exception as error:
+            return self._failed(item, error)
+        else:
+            return entry
+
+    def _failed(self, item: Item, error: Exception) -> Entry:
+        """Record a file that could not be converted, and why; raise what would hit all others too."""
+        if self._debug or is_full(error):
+            raise error
+        return self._manifest.add(failure(item, error))
+
+    # engines
+
+    def _engine_for(self, shape: Shape, own: ExitStack, shared: ExitStack) -> Engine:
+        """An engine of this size, where so many pictures have it that it pays; else of any size."""
+        deep, height, width = shape
+        count = self._counts[shape]
+        if count * height * width < FIXED_FROM:
+            return self._engine(shared, deep)
+        size = engine_size((height, width), self._model)
+        streams = None if count >= MEASURED_FROM else 1
+        request = picture_request(self._plan.settings, deep, size, streams)
+        try:
+            return own.enter_context(open_engine(self._model, request, self._store))
+        except UserError:  # too large for one of its own, say
+            return self._engine(shared, deep)
+
+    def _engine(self, engines: ExitStack, deep: bool) -> Engine:
+        """The engine of any size: one at a time, kept as long as `engines`."""
+        request = picture_request(self._plan.settings, deep)
+        if self._any is None or self._any[0] != deep:
+            engines.close()
+            engine = engines.enter_context(open_engine(self._model, request, self._store))
+            engines.callback(self._forget)
+            self._any = deep, engine
+        return self._any[1]
+
+    def _forget(self) -> None:
+        self._any = None
+
+
+def failure(item: Item, error: Exception) -> Entry:
+    """The record of a file that could not be converted."""
+    if isinstance(error, UserError):
+        reason = str(error)
+    elif isinstance(error, MemoryError):
+        reason = f"{item.source} does not fit into the memory. Try --max-size"
+    else:  # which must not cost the rest of a night's work
+        what = f"{type(error).__name__}: {first_line(error)}"
+        reason = f"{item.source}: this is a bug ({what}). The file alone with --debug shows where."
+    return Entry(item.name, None, "failed", reason)
+
+
+def is_full(error: Exception) -> bool:
+    """Whether the disk is full, so that nothing else could be written either."""
+    cause = error.__cause__
+    return isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT)
