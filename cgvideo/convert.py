@@ -76,10 +76,10 @@ def convert(
 
 
 def as_picture(source: Path, settings: Settings) -> bool:
-    """Whether a file is converted as a picture: it is one, and no video is asked for of it."""
+    """Whether a file is converted as a picture: it is one, and no video is asked for of its frames."""
     asked = settings.output
-    becomes_video = asked is not None and not asked.is_dir() and asked.suffix.lower() in FORMATS
-    return is_picture(source) and not becomes_video
+    as_video = asked is not None and not asked.is_dir() and asked.suffix.lower() in FORMATS
+    return is_picture(source) and not (as_video and source.suffix.lower() in (".gif", ".apng"))
 
 
 def convert_folder(

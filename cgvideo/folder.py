@@ -100,6 +100,12 @@ def plan_folder(
             left_alone["not asked for (--include, --exclude)"] += 1
         else:
             names.append(name)
+    if not names:
+        raise UserError(
+            f"{source} holds no picture and no video to convert"
+            f" ({sum(left_alone.values())} files are left alone)",
+            "Check the name, --include and --exclude",
+        )
     stems = Counter(str(Path(name).with_suffix("")).casefold() for name in names)
     items = [
         Item(name, source / name, stems[str(Path(name).with_suffix("")).casefold()] > 1)

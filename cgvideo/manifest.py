@@ -104,9 +104,7 @@ class Manifest:
         """
         before = self.entries.get(entry.input)
         if entry.status == "failed" and before is not None:
-            entry = replace(
-                entry, output=before.output, output_sha256=before.output_sha256
-            )
+            entry = replace(entry, output=before.output, output_sha256=before.output_sha256)
         self._append(asdict(entry))
         self.entries[entry.input] = entry
         return entry

@@ -8,6 +8,7 @@ from PIL import Image
 
 GIF_COLOURS = 255  # and one for what is transparent
 HALF_THERE = 128
+WEBP_ALPHA = 0x10
 CENTISECOND = 10.0  # milliseconds: GIF counts in these
 
 
@@ -40,6 +41,8 @@ def save_animation(
             options["duration"] = options["duration"][1:]
     first, *others = pictures
     first.save(path, format=kind, save_all=True, append_images=others, **options)
+    if kind == "WEBP" and any(picture.mode == "RGBA" for picture in pictures):
+        _say_transparent(path)
 
 
 def rounded(times: list[float], step: float) -> list[int]:
@@ -64,3 +67,15 @@ def for_gif(image: Image.Image) -> Image.Image:
             indexed.paste(GIF_COLOURS, mask=hidden)
             indexed.info["transparency"] = GIF_COLOURS
     return indexed
+
+
+def _say_transparent(path: Path) -> None:
+    """Set the flag of a WebP that it has alpha (RFC 9649, 2.7.1).
+
+    libwebp forgets it where each frame is cut down to a rectangle that is opaque.
+    """
+    with path.open("r+b") as file:
+        head = file.read(21)
+        if head[12:16] == b"VP8X":
+            file.seek(20)
+            file.write(bytes([head[20] | WEBP_ALPHA]))

@@ -218,4 +218,4 @@ def _curve(tag: bytes) -> Curve:
         raise ValueError("a curve that is cut short")
     if count == 1:
         return np.asarray(_steps() ** (values[0] / 256))
-    return np.interp(_steps(), np.linspace(0, 1, count), values / 65535)
+    return np.asarray(np.interp(_steps(), np.linspace(0, 1, count), values / 65535))
