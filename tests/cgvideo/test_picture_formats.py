@@ -229,6 +229,22 @@ def test_a_size_that_exif_says_is_that_of_the_pixels(tmp_path: Path) -> None:
     assert (details[0xA002], details[0xA003]) == (32, 24)
 
 
+def test_a_thumbnail_of_the_source_does_not_come_along(tmp_path: Path) -> None:
+    small = save(tmp_path / "small.jpg", gradient(6, 8)).read_bytes()
+    # Little-endian: IFD0 with Make, then IFD1 with the place and length of a JPEG.
+    make = struct.pack("<HHI4s", 0x010F, 2, 4, b"cam\0")
+    second = struct.pack("<HHHII", 2, 0x0201, 4, 1, 56) + struct.pack(
+        "<HHII", 0x0202, 4, 1, len(small)
+    )
+    exif = b"Exif\0\0II*\0" + struct.pack("<IH", 8, 1) + make + struct.pack("<I", 26) + second
+    source = save(tmp_path / "in.jpg", gradient(), exif=exif + bytes(4) + small)
+    assert source.read_bytes().count(b"\xff\xd8\xff") == 2
+    copied(source, tmp_path / "out.jpg")
+    assert (tmp_path / "out.jpg").read_bytes().count(b"\xff\xd8\xff") == 1
+    with Image.open(tmp_path / "out.jpg") as written:
+        assert written.getexif()[0x010F] == "cam"
+
+
 def test_bombs_are_refused_and_the_limit_can_be_raised(tmp_path: Path) -> None:
     source = save(tmp_path / "in.png", gradient(40, 50))
     assert read_picture(source, most_pixels=2000).size == (40, 50)
@@ -250,6 +266,16 @@ def test_a_truncated_picture_is_refused_in_one_line(tmp_path: Path) -> None:
     source = save(tmp_path / "in.png", gradient(200, 200))
     source.write_bytes(source.read_bytes()[:-200])
     with pytest.raises(UserError, match=r"in.png cannot be read as a picture \(.*truncated"):
+        read_picture(source)
+
+
+def test_a_png_that_breaks_off_inside_its_pixels_is_refused(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (99, 99, 3), np.uint8)
+    source = save(tmp_path / "in.png", noise)
+    whole = bytearray(source.read_bytes())
+    whole[len(whole) // 2 : len(whole) // 2 + 40] = b"\xff" * 40
+    source.write_bytes(whole)
+    with pytest.raises(UserError, match="cannot be read"):
         read_picture(source)
 
 

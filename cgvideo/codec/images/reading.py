@@ -89,7 +89,7 @@ def reading(path: Path) -> Iterator[None]:
     except PermissionError as error:
         raise UserError(f"{path} may not be read", "Check its permissions") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise _too_large(path, first_line(error).split(", could")[0]) from error
+        raise _too_large(path, first_line(error).partition(" exceeds")[0]) from error
     except UnidentifiedImageError as error:
         raise UserError(
             f"{path} cannot be read as a picture (it is none of {', '.join(KNOWN)})",
@@ -217,10 +217,13 @@ class PictureFile:
 def _read(path: Path, image: Image.Image, number: int, kind: Kind) -> Picture:
     """The picture that `image` stands at."""
     bits = 8 if kind == "frames" else deep.bits_of(path, image)
-    orientation, profile = _orientation(image), image.info.get("icc_profile")
+    profile = image.info.get("icc_profile")
+    in_front = image.format != "PNG"  # a PNG may say behind its pixels how it is turned
+    orientation = _orientation(image) if in_front else 1
     dpi, gamma = image.info.get("dpi"), image.info.get("gamma")
     notices: list[str] = []
     image.load()
+    orientation = orientation if in_front else _orientation(image)
     upright = _transposed(image)
     exif, notice = exif_of(image)
     notices += notice
@@ -279,7 +282,7 @@ def _in_rgb(
     if image.mode in ("CMYK", "LAB"):
         shown = by_tables(image, profile)
         return np.asarray(image.convert("RGB") if shown is None else shown), None
-    plain = image.convert("RGB")
+    plain = (image.convert("RGBA") if image.mode == "P" else image).convert("RGB")
     if profile and is_matrix(profile):
         return (np.asarray(plain) if pixels is None else pixels), profile
     if pixels is not None:

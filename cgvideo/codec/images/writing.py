@@ -112,7 +112,12 @@ def _fitting(
             if np.any(picture.alpha < (1.0 if picture.deep else 255)):
                 notices[f"{known.name} holds no transparency; it was left out"] = None
             picture = replace(picture, alpha=None)
-        yield replace(picture, exif=resized_exif(picture.exif, picture.size))
+        picture = replace(picture, exif=resized_exif(picture.exif, picture.size))
+        if known.name == "jpeg":
+            for name in ("exif", "xmp"):
+                if len(getattr(picture, name)) >= JPEG_SEGMENT:
+                    notices[f"its {name.upper()} is too long for a JPEG and was left out"] = None
+        yield picture
 
 
 def _write(path: Path, pictures: Iterator[Picture], making: Making) -> None:
