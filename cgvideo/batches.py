@@ -95,10 +95,16 @@ class PictureBatches:
         Raises:
             UserError: no engine can be had or it fails again and again; the disk is full.
         """
-        heads = self._heads(items)
-        stills = [item for item, head in heads if head.kind == "still"]
+        if not items:
+            return
+        wanted = frozenset(items)
+        heads = self._heads(wanted)
         shapes = {item: self._shape(item, head) for item, head in heads}
-        self._counts = Counter(shapes[item] for item in stills)
+        # Of all in the folder: what is done already has a part in the choice of engines, so that a
+        # run that was interrupted goes on to the same bytes.
+        self._counts = Counter(shapes[item] for item, head in heads if head.kind == "still")
+        heads = [(item, head) for item, head in heads if item in wanted]
+        stills = [item for item, head in heads if head.kind == "still"]
         stills.sort(key=lambda item: (shapes[item], item.name))
 
         def pixels(shape: Shape) -> float:
@@ -126,8 +132,8 @@ class PictureBatches:
                     if shapes[item][0] == deep and not self._stop.wanted:
                         self._report(self._whole(item, self._engine(engines, deep)))
 
-    def _heads(self, items: list[Item]) -> list[tuple[Item, Head]]:
-        """What the files say of themselves; those that say nothing have failed."""
+    def _heads(self, wanted: frozenset[Item]) -> list[tuple[Item, Head]]:
+        """What the folder's pictures say of themselves; if `wanted`, one that says nothing has failed."""
 
         def head(item: Item) -> Head | UserError:
             try:
@@ -135,13 +141,13 @@ class PictureBatches:
             except UserError as error:
                 return error
 
-        found = []
+        found, items = [], self._plan.pictures
         with in_parallel(head, items, WORKERS, lambda item: 1, HEADS_AT_ONCE) as heads:
             for item, told in zip(items, heads, strict=True):
-                if isinstance(told, UserError):
-                    self._report(self._failed(item, told))
-                else:
+                if not isinstance(told, UserError):
                     found.append((item, told))
+                elif item in wanted:
+                    self._report(self._failed(item, told))
         return found
 
     def _shape(self, item: Item, head: Head) -> Shape:
