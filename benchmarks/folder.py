@@ -28,9 +28,8 @@ from PIL import Image
 
 from cgvideo.folder import plan_folder
 from cgvideo.folder_run import run_folder
-from cgvideo.pictures import convert_picture, picture_request, plan_picture, run_picture
+from cgvideo.pictures import PictureEngine, convert_picture, plan_picture, run_picture
 from cgvideo.settings import Settings
-from engines.backends import open_engine
 from engines.library import find_model
 from engines.model_file import Model
 from engines.store import EngineStore
@@ -61,7 +60,8 @@ def whole_folder(source: Path, output: Path, model: Model) -> int:
 def one_by_one(source: Path, output: Path, model: Model) -> tuple[int, float]:
     """Convert with one engine, picture by picture; the number and the seconds without opening it."""
     settings = Settings()
-    with open_engine(model, picture_request(settings, deep=False), EngineStore()) as engine:
+    with PictureEngine(model, settings, False, EngineStore()) as engine:
+        engine.of(SIZES[0])
         began = time.perf_counter()
         pictures = sorted(source.iterdir())
         for path in pictures:

@@ -6,8 +6,10 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
+from types import TracebackType
+from typing import Self
 
 from cgvideo.codec.images import Making, opened, write_pictures
 from cgvideo.codec.images.formats import format_of
@@ -17,18 +19,21 @@ from cgvideo.frame import Frame, Pixels
 from cgvideo.journal import file_sha256
 from cgvideo.manifest import Entry, Manifest
 from cgvideo.pictures import (
+    PictureEngine,
     Ready,
     finished,
-    picture_request,
     plan_picture,
     ready,
     run_picture,
+    size_of_work,
 )
 from cgvideo.pipeline import StopRequest
 from cgvideo.plan import engine_size, working_size
 from cgvideo.prefetch import in_parallel
+from cgvideo.requests import picture_request, picture_tiling
+from cgvideo.settings import Settings
+from cgvideo.tiled_engine import open_tiled
 from cgvideo.translate import translate
-from engines.backends import open_engine
 from engines.engine import Engine
 from engines.errors import UserError, first_line
 from engines.model_file import Model
@@ -87,7 +92,6 @@ class PictureBatches:
         self._stop = stop
         self._debug = debug
         self._counts: Counter[Shape] = Counter()
-        self._any: tuple[bool, Engine] | None = None
 
     def convert(self, items: list[Item]) -> None:
         """Convert pictures, those of one size after each other; then animations and pages.
@@ -118,19 +122,19 @@ class PictureBatches:
             return max(WRITE_BUDGET / WRITE_BEHIND, pixels(outcome.job.shape))
 
         with (
-            ExitStack() as engines,
+            _Engines(self._model, self._plan.settings, self._store) as engines,
             in_parallel(self._read, self._wanted(stills), WORKERS, to_read, READ_BUDGET) as read,
             closing(self._translated(read, engines)) as translated,
             in_parallel(self._write, translated, WORKERS, to_write, WRITE_BUDGET) as written,
         ):
             for entry in written:
                 self._report(entry)
-        whole = [item for item, head in heads if head.kind != "still"]
-        for deep in (False, True):
-            with ExitStack() as engines:
-                for item in whole:
-                    if shapes[item][0] == deep and not self._stop.wanted:
-                        self._report(self._whole(item, self._engine(engines, deep)))
+        whole = sorted(
+            (item for item, head in heads if head.kind != "still"), key=lambda item: shapes[item][0]
+        )
+        with _Engines(self._model, self._plan.settings, self._store) as engines:
+            for item in self._wanted(whole):
+                self._report(self._whole(item, engines.for_depth(shapes[item][0])))
 
     def _heads(self, wanted: frozenset[Item]) -> list[tuple[Item, Head]]:
         """What the folder's pictures say of themselves; if `wanted`, one that says nothing has failed."""
@@ -177,11 +181,11 @@ class PictureBatches:
         except Exception as error:
             return self._failed(item, error)
 
-    def _translated(self, read: Iterator[Job | Entry], engines: ExitStack) -> Generator[Outcome]:
+    def _translated(self, read: Iterator[Job | Entry], engines: "_Engines") -> Generator[Outcome]:
         for shape, jobs in groupby(self._readable(read), key=lambda job: job.shape):
             with ExitStack() as own:
                 engine = self._engine_for(shape, own, engines)
-                yield from self._through(engine, jobs, min(engine.batch, self._counts[shape] or 1))
+                yield from self._through(engine, jobs, shape)
 
     def _readable(self, read: Iterator[Job | Entry]) -> Iterator[Job]:
         for job in read:
@@ -190,10 +194,12 @@ class PictureBatches:
             else:
                 yield job
 
-    def _through(self, engine: Engine, jobs: Iterable[Job], batch: int) -> Iterator[Outcome]:
+    def _through(self, engine: Engine, jobs: Iterable[Job], shape: Shape) -> Iterator[Outcome]:
         """Pictures of one size in full batches. Those of a batch that fails have failed."""
         waiting: deque[Job] = deque()
         more = iter(jobs)
+        batch = min(engine.batch, self._counts[shape] or 1)
+        size = size_of_work(shape[1:], self._plan.settings)
 
         def frames() -> Iterator[Frame]:
             for number, job in enumerate(more):
@@ -203,7 +209,7 @@ class PictureBatches:
         failures = 0
         while True:
             try:
-                for translated in translate(frames(), engine, batch):
+                for translated in translate(frames(), engine, batch, size=size):
                     yield Outcome(waiting.popleft(), translated.pixels)
                     failures = 0
             except UserError as error:
@@ -239,7 +245,7 @@ class PictureBatches:
         else:
             return entry
 
-    def _whole(self, item: Item, engine: Engine) -> Entry:
+    def _whole(self, item: Item, engine: PictureEngine) -> Entry:
         """Convert a file of frames or pages, which are as many as it has."""
         plan, settings = self._plan, self._plan.settings
         output = picture_output(plan, item)
@@ -272,34 +278,59 @@ class PictureBatches:
             raise error
         return self._manifest.add(failure(item, error))
 
-    # engines
-
-    def _engine_for(self, shape: Shape, own: ExitStack, shared: ExitStack) -> Engine:
+    def _engine_for(self, shape: Shape, own: ExitStack, others: "_Engines") -> Engine:
         """An engine of this size, where so many pictures have it that it pays; else of any size."""
         deep, height, width = shape
-        count = self._counts[shape]
+        count, settings = self._counts[shape], self._plan.settings
         if count * height * width < FIXED_FROM:
-            return self._engine(shared, deep)
-        size = engine_size((height, width), self._model)
-        streams = None if count >= MEASURED_FROM else 1
-        request = picture_request(self._plan.settings, deep, size, streams)
+            return others.of(shape)
+        work_size = size_of_work((height, width), settings) or (height, width)
+        size = engine_size(work_size, self._model)
+        request = picture_request(settings, deep, size)
+        if count >= MEASURED_FROM:
+            request = replace(request, streams=None)
         try:
-            return own.enter_context(open_engine(self._model, request, self._store))
+            tiling = picture_tiling(self._model, request, settings, size)
+            return own.enter_context(open_tiled(self._model, tiling, request, self._store))
         except UserError:  # too large for one of its own, say
-            return self._engine(shared, deep)
+            return others.of(shape)
 
-    def _engine(self, engines: ExitStack, deep: bool) -> Engine:
-        """The engine of any size: one at a time, kept as long as `engines`."""
-        request = picture_request(self._plan.settings, deep)
-        if self._any is None or self._any[0] != deep:
-            engines.close()
-            engine = engines.enter_context(open_engine(self._model, request, self._store))
-            engines.callback(self._forget)
-            self._any = deep, engine
-        return self._any[1]
 
-    def _forget(self) -> None:
-        self._any = None
+class _Engines:
+    """The engine of any size, for 8 bits or deep pixels: one at a time."""
+
+    def __init__(self, model: Model, settings: Settings, store: EngineStore) -> None:
+        self._model = model
+        self._settings = settings
+        self._store = store
+        self._stack = ExitStack()
+        self._deep = False
+        self._engine: PictureEngine | None = None
+
+    def for_depth(self, deep: bool) -> PictureEngine:
+        """The engines for pixels of a depth."""
+        if self._engine is None or self._deep != deep:
+            self._stack.close()
+            engine = PictureEngine(self._model, self._settings, deep, self._store)
+            self._engine, self._deep = self._stack.enter_context(engine), deep
+        return self._engine
+
+    def of(self, shape: Shape) -> Engine:
+        """The engine for pictures of a shape."""
+        deep, height, width = shape
+        return self.for_depth(deep).of((height, width))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._engine = None
+        self._stack.close()
 
 
 def failure(item: Item, error: Exception) -> Entry:

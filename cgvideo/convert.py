@@ -23,7 +23,6 @@ from cgvideo.pipeline import Result, StopRequest, run
 from cgvideo.plan import (
     Plan,
     choose_output,
-    engine_request,
     engine_size,
     make_plan,
     usual_suffix,
@@ -31,7 +30,11 @@ from cgvideo.plan import (
     working_size,
 )
 from cgvideo.progress import Progress
+from cgvideo.requests import engine_request, tiling_for
+from cgvideo.scenes import marked
 from cgvideo.settings import Settings
+from cgvideo.smoothing import smoothed
+from cgvideo.tiled_engine import open_tiled
 from cgvideo.translate import translate
 from engines.atomic import replacing
 from engines.backends import open_engine
@@ -132,12 +135,13 @@ def prepared(
     clip = probe(source)
     output = choose_output(source, model.name, settings, usual_suffix(clip, settings))
     size = working_size(clip.upright_size, settings.max_size)
-    request = engine_request(settings, engine_size(size, model))
+    request = engine_request(settings, engine_size(working_size(size, settings.work_size), model))
     streams = _remembered_streams(output, model, request)
     frames = clip.expected_frames(settings.start, settings.duration)
     if streams is None and frames is not None and frames < MEASURED_FROM_FRAMES:
         streams = 1
-    with open_engine(model, replace(request, streams=streams), store) as engine:
+    request = replace(request, streams=streams)
+    with open_tiled(model, tiling_for(model, request, settings), request, store) as engine:
         yield make_plan(clip, model, engine, settings, output), engine
 
 
@@ -185,13 +189,15 @@ def translate_frames(
     model: str = DEFAULT_MODEL,
     *,
     strength: float = 1.0,
+    smooth: str | float = "off",
     backend: Backend = "auto",
     device: str = "auto",
     threads: int | None = None,
 ) -> Iterator[NDArray[np.uint8]]:
     """Translate RGB frames `uint8 [H, W, 3]` of one size as they come; give the same shape back.
 
-    Reads only as far ahead as the engine's batch.
+    Reads only as far ahead as the engine's batch; with `smooth` ("auto", or a number up to 1) some twenty
+    frames further, since what steadies a frame comes before and after it.
 
     Raises:
         UserError: an unknown model, a backend that is not there, frames of changing size.
@@ -202,7 +208,10 @@ def translate_frames(
     if first is None:
         return
     shape = first.shape
-    settings = Settings(strength=strength, backend=backend, device=device, threads=threads)
+    settings = Settings(
+        strength=strength, smooth=smooth, backend=backend, device=device, threads=threads
+    )
+    steadiness = settings.smoothing()
     request = engine_request(settings, engine_size((shape[0], shape[1]), found))
 
     def numbered() -> Iterator[Frame]:
@@ -219,5 +228,7 @@ def translate_frames(
             pixels = next(incoming, None)
 
     with open_engine(found, request, EngineStore()) as engine:
-        for translated in translate(numbered(), engine, engine.batch, strength):
-            yield translated.pixels
+        source = marked(numbered()) if steadiness else numbered()
+        results = translate(source, engine, engine.batch, strength)
+        for result in smoothed(results, steadiness) if steadiness else results:
+            yield result.pixels

@@ -26,12 +26,11 @@ VIDEO_SUFFIXES = frozenset(
         ".y4m",
     ]
 )  # fmt: skip
-PICTURE_SETTINGS = (
-    "max_size", "strength", "compare", "format", "quality", "backend", "device", "precision",
-)  # fmt: skip
-NO_PART_IN_A_VIDEO = (
-    "output", "overwrite", "format", "quality", "max_pixels", "include", "exclude", "skip_existing",
-)  # fmt: skip
+NO_PART_IN_BYTES = {"output", "overwrite", "max_pixels", "include", "exclude", "skip_existing"}
+OF_PICTURES = {"format", "quality"}
+OF_VIDEOS = {
+    "start", "duration", "codec", "crf", "preset", "pixel_format", "audio", "anchor_interval",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,10 +119,8 @@ def plan_folder(
         pictures,
         tuple(item for item in items if not is_picture(item.source)),
         dict(sorted(left_alone.items())),
-        _fingerprint(model, {name: getattr(settings, name) for name in PICTURE_SETTINGS}),
-        _fingerprint(
-            model, {k: v for k, v in asdict(settings).items() if k not in NO_PART_IN_A_VIDEO}
-        ),
+        _fingerprint(model, settings, NO_PART_IN_BYTES | OF_VIDEOS),
+        _fingerprint(model, settings, NO_PART_IN_BYTES | OF_PICTURES),
     )
 
 
@@ -204,7 +201,9 @@ def _wanted(name: str, settings: Settings) -> bool:
     return (not settings.include or matches(settings.include)) and not matches(settings.exclude)
 
 
-def _fingerprint(model: Model, settings: Mapping[str, object]) -> str:
+def _fingerprint(model: Model, settings: Settings, but: set[str]) -> str:
+    """Tell model, settings `but` some, and software from any that could give other bytes."""
+    chosen = {name: value for name, value in asdict(settings).items() if name not in but}
     software = [SOFTWARE, f"Pillow {pillow_version}", PIPELINE_VERSION]
-    text = json.dumps([model.sha256, settings, software], sort_keys=True, default=str)
+    text = json.dumps([model.sha256, chosen, software], sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import cv2
 import numpy as np
@@ -29,13 +29,17 @@ from cgvideo.codec.hardware import hardware_of
 from cgvideo.codec.join import FORMATS, TURNING, Muxing, Part
 from cgvideo.codec.rehearsal import rehearse
 from cgvideo.codec.streams import TimeShift
+from cgvideo.scenes import REACH as SCENE_REACH
 from cgvideo.settings import Settings
+from cgvideo.smoothing import REACH as SMOOTHING_REACH
+from cgvideo.statistics import anchor_reach
+from cgvideo.tiled_engine import TiledEngine, Tiling
 from cgvideo.translate import padded_size
-from engines.engine import Engine, EngineRequest
+from engines.engine import Engine
 from engines.errors import UserError
 from engines.model_file import Model
 
-PIPELINE_VERSION = 1  # counts up when the same plan comes to give other bytes
+PIPELINE_VERSION = 2  # counts up when the same plan comes to give other bytes
 SEGMENT_FRAMES = 96
 """Frames in a segment: the unit of resume. Batches of 1, 2, 3, 4, 6, 8 … frames divide it."""
 
@@ -43,6 +47,7 @@ WHOLE_HASH_BYTES = 64 << 20
 HASH_BLOCKS = 64
 HASH_BLOCK_BYTES = 64 << 10
 MOST_ENCODER_THREADS = 16
+_WORK_SUFFIX = ".cgvideo"
 
 
 @dataclass(frozen=True)
@@ -54,7 +59,15 @@ class Plan:
     model: str
     model_sha256: str
     size: tuple[int, int]
-    """(height, width) of the frames that are translated, upright"""
+    """(height, width) of the frames that come out, upright"""
+    work_size: tuple[int, int] | None
+    """(height, width) at which they are translated, if that is not their own"""
+    tiling: Tiling | None
+    """tiles and statistics; None: of an engine that knows none"""
+    anchor_interval: int | None
+    """frames between anchors; None: each frame has its own statistics"""
+    smooth: float
+    """how much of the smoothing is blended in, 0 (none) to 1"""
     start: float
     duration: float | None
     strength: float
@@ -81,8 +94,18 @@ class Plan:
 
     @property
     def reach(self) -> tuple[int, int]:
-        """How many frames before and after its own a segment's stages look at: none as yet."""
-        return 0, 0
+        """How many frames before and after its own a segment's stages look at."""
+        frames = self.smoothing_reach
+        if self.anchor_interval is not None:
+            frames += anchor_reach(self.anchor_interval)
+        if frames:
+            frames += SCENE_REACH
+        return frames, frames
+
+    @property
+    def smoothing_reach(self) -> int:
+        """How many *translated* frames before and after its own a segment needs."""
+        return SMOOTHING_REACH if self.smooth else 0
 
     @property
     def expected_frames(self) -> int | None:
@@ -97,6 +120,10 @@ class Plan:
             "clip": self.clip.describe(),
             "model": self.model_sha256,
             "size": list(self.size),
+            "work_size": None if self.work_size is None else list(self.work_size),
+            "tiling": None if self.tiling is None else self.tiling.describe(),
+            "anchor_interval": self.anchor_interval,
+            "smooth": self.smooth,
             "start": self.start,
             "duration": self.duration,
             "strength": self.strength,
@@ -130,6 +157,9 @@ def make_plan(
     notices = list(_source_notices(clip))
     output = output or choose_output(clip.path, model.name, settings, usual_suffix(clip, settings))
     size = working_size(clip.upright_size, settings.max_size)
+    work_size = working_size(size, settings.work_size)
+    tiling = engine.tiling if isinstance(engine, TiledEngine) else None
+    anchors = tiling is not None and tiling.norm == "anchors"
     encoding = _choose_encoding(clip, size, settings, FORMATS[output.suffix.lower()], notices)
     start_ticks = round(Fraction(settings.start) / clip.time_base)
     shift = TimeShift()
@@ -152,6 +182,10 @@ def make_plan(
         model=model.name,
         model_sha256=model.sha256,
         size=size,
+        work_size=None if work_size == size else work_size,
+        tiling=tiling,
+        anchor_interval=max(1, round(settings.anchor_interval * clip.rate)) if anchors else None,
+        smooth=settings.smoothing(),
         start=settings.start,
         duration=settings.duration,
         strength=settings.strength,
@@ -202,7 +236,15 @@ def choose_output(
 
 def work_folder_of(output: Path) -> Path:
     """The hidden folder beside an output that holds all its unfinished work."""
-    return output.parent / f".{output.name}.cgvideo"
+    return output.parent / f".{output.name}{_WORK_SUFFIX}"
+
+
+def output_of_work(folder: Path) -> Path | None:
+    """The output that a work folder belongs to, by its name; None for another folder's name."""
+    name = folder.name
+    if not (name.startswith(".") and name.endswith(_WORK_SUFFIX)):
+        return None
+    return folder.parent / name[1 : -len(_WORK_SUFFIX)]
 
 
 def working_size(size: tuple[int, int], max_size: int | None) -> tuple[int, int]:
@@ -218,17 +260,6 @@ def working_size(size: tuple[int, int], max_size: int | None) -> tuple[int, int]
 def engine_size(size: tuple[int, int], model: Model) -> tuple[int, int]:
     """The (height, width) that frames of `size` have after padding for a model."""
     return padded_size(size, model.spec.multiple_of, model.spec.minimum_size)
-
-
-def engine_request(settings: Settings, size: tuple[int, int] | None) -> EngineRequest:
-    """What the settings ask of an engine for frames of `size` (height, width)."""
-    return EngineRequest(
-        backend=cast(Any, settings.backend),
-        device=settings.device,
-        precision=cast(Any, settings.precision),
-        threads=settings.threads,
-        size=size,
-    )
 
 
 def content_hash(path: Path) -> str:

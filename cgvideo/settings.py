@@ -7,7 +7,11 @@ from pathlib import Path
 from cgvideo.codec.encode import encoder_options
 from cgvideo.codec.images import MOST_PIXELS
 from cgvideo.codec.images.formats import suffix_of
+from cgvideo.tiling import NORMS
 from engines.errors import UserError
+
+MOST_ANCHOR_SECONDS = 10.0
+"""Between anchors: as many frames are held in memory, and in the worst case three times as many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,9 +19,12 @@ class Settings:
     """What the user asked for; the names are those of the command line.
 
     `start` and `duration` are in seconds, `max_size` is the longer side in pixels, `strength` goes
-    from 0 (the source) to 1 (the translation). `format` (of `cgvideo.codec.images.FORMATS`),
-    `quality` (1 to 100) and `max_pixels` are for pictures; `include` and `exclude` (globs) and
-    `skip_existing` for folders.
+    from 0 (the source) to 1 (the translation). `norm` says where a frame's statistics come from,
+    `anchor_interval` is in seconds. `tile` is "auto", "off" or pixels, `halo` "auto" or pixels. With
+    `work_size` frames are translated with that longer side, and come out as large as they are. `smooth`
+    is "auto", "off", or goes from 0 (frame by frame) to 1 (as steady as can be). `format` (of
+    `cgvideo.codec.images.FORMATS`), `quality` (1 to 100) and `max_pixels` are for pictures; `include` and
+    `exclude` (globs) and `skip_existing` for folders.
     """
 
     output: Path | None = None
@@ -42,9 +49,18 @@ class Settings:
     device: str = "auto"
     precision: str = "auto"
     threads: int | None = None
+    norm: str = "auto"
+    anchor_interval: float = 1.0
+    tile: str | int = "auto"
+    halo: str | int = "auto"
+    work_size: int | None = None
+    smooth: str | float = "auto"
 
     def __post_init__(self) -> None:
-        numbers = {"--start": self.start, "--duration": self.duration, "--crf": self.crf}
+        numbers = {
+            "--start": self.start, "--duration": self.duration, "--crf": self.crf,
+            "--anchor-interval": self.anchor_interval,
+        }  # fmt: skip
         for flag, number in numbers.items():
             if number is not None and not math.isfinite(number):
                 raise UserError(f"{flag} {number} is no number to count with", "Give a finite one")
@@ -58,6 +74,18 @@ class Settings:
             )
         if self.max_size is not None and self.max_size < 16:
             raise UserError(f"--max-size {self.max_size} is too small", "Give 16 pixels or more")
+        if self.work_size is not None and self.work_size < 16:
+            raise UserError(f"--work-size {self.work_size} is too small", "Give 16 pixels or more")
+        if self.norm not in ("auto", *NORMS):
+            raise UserError(f"There is no --norm {self.norm}", f"Known: auto, {', '.join(NORMS)}")
+        if not 0 < self.anchor_interval <= MOST_ANCHOR_SECONDS:
+            raise UserError(
+                f"--anchor-interval {self.anchor_interval:g} is out of range",
+                f"Give seconds over 0 and up to {MOST_ANCHOR_SECONDS:g}",
+            )
+        self.tile_pixels()
+        self.halo_pixels()
+        self.smoothing()
         if not 0 <= self.strength <= 1:
             raise UserError(f"--strength {self.strength:g} is out of range", "It goes from 0 to 1")
         if self.threads is not None and self.threads < 1:
@@ -69,3 +97,47 @@ class Settings:
         if self.max_pixels < 1:
             raise UserError(f"--max-pixels {self.max_pixels} admits nothing", "Give 1 or more")
         encoder_options(self.codec, self.crf, self.preset, threads=1)  # refuses what is wrong
+
+    def tile_pixels(self) -> int | None:
+        """The longest side of a tile that was asked for; None for "auto" and "off".
+
+        Raises:
+            UserError: it is neither, nor a number of pixels.
+        """
+        if self.tile in ("auto", "off"):
+            return None
+        return _pixels(self.tile, "--tile", 16, "auto, off or pixels, 16 or more")
+
+    def halo_pixels(self) -> int | None:
+        """The halo that was asked for; None for "auto".
+
+        Raises:
+            UserError: it is neither that nor a number of pixels.
+        """
+        if self.halo == "auto":
+            return None
+        return _pixels(self.halo, "--halo", 0, "auto or pixels")
+
+    def smoothing(self) -> float:
+        """How much to smooth, 0 to 1: all of it for "auto".
+
+        Raises:
+            UserError: it is neither "auto" nor "off" nor such a number.
+        """
+        if self.smooth in ("auto", "off"):
+            return float(self.smooth == "auto")
+        try:
+            share = float(self.smooth)
+        except ValueError:
+            share = math.nan
+        if not 0 <= share <= 1:
+            raise UserError(
+                f"--smooth {self.smooth} is not possible", "Give auto, off, or a number from 0 to 1"
+            )
+        return share
+
+
+def _pixels(text: str | int, flag: str, least: int, possible: str) -> int:
+    if not str(text).isdigit() or int(text) < least:
+        raise UserError(f"{flag} {text} is not possible", f"Give {possible}")
+    return int(text)

@@ -28,7 +28,7 @@ from cgvideo.estimate import Estimate
 from cgvideo.folder import FolderPlan
 from cgvideo.folder_run import FolderResult
 from cgvideo.manifest import Entry
-from cgvideo.pictures import PicturePlan, PictureResult
+from cgvideo.pictures import PictureEngine, PicturePlan, PictureResult
 from cgvideo.pipeline import Result, Stopped
 from cgvideo.plan import Plan
 from cgvideo.progress import StageTimes
@@ -44,7 +44,7 @@ class Display(Protocol):
 
     def explain(self, plan: Plan, engine: Engine, model: Model, cost: Estimate) -> None: ...
 
-    def explain_picture(self, plan: PicturePlan, engine: Engine, model: Model) -> None: ...
+    def explain_picture(self, plan: PicturePlan, engine: PictureEngine, model: Model) -> None: ...
 
     def note(self, text: str) -> None: ...
 
@@ -175,7 +175,7 @@ class PlainDisplay(Watch):
         for line in explanation(plan, engine, model, cost):
             self.say(line)
 
-    def explain_picture(self, plan: PicturePlan, engine: Engine, model: Model) -> None:
+    def explain_picture(self, plan: PicturePlan, engine: PictureEngine, model: Model) -> None:
         for line in picture_lines(plan, engine, model):
             self.say(line)
 
@@ -318,7 +318,7 @@ class JsonDisplay(Watch):
             decisions=plan.describe(),
         )
 
-    def explain_picture(self, plan: PicturePlan, engine: Engine, model: Model) -> None:
+    def explain_picture(self, plan: PicturePlan, engine: PictureEngine, model: Model) -> None:
         emit(
             "plan",
             input=str(plan.source),
@@ -422,4 +422,5 @@ class JsonDisplay(Watch):
             moved_pts=result.damage.moved_pts,
             cut_short=result.damage.cut_short,
             stage_seconds=result.stage_seconds,
+            steps=list(result.steps),
         )

@@ -73,7 +73,8 @@ class VideoSource:
             if after is None:
                 yield from self._numbered(self._from_start(), 0)
                 return
-            for decoded in (self._decoded(after.pts), self._from_start()):
+            lead_begin = after.pts - lead_in * self.clip.usual_step
+            for decoded in (self._decoded(lead_begin), self._from_start()):
                 led = _past_seam(decoded, after, lead_in)
                 if led is not None:
                     yield from self._numbered(
@@ -189,15 +190,16 @@ class _Clock:
 def _past_seam(
     frames: Generator[Frame, None, None], seam: Seam, lead_in: int
 ) -> deque[Frame] | None:
-    """Read `frames` up to the seam's and give the last `lead_in` of them.
+    """Read `frames` up to the seam's and give the last `lead_in` of them (all, if it is so near the start).
 
-    None, and `frames` closed, if the seam's very picture is not where it should be.
+    None, and `frames` closed, if the seam's very picture is not where it should be, or too few come before.
     """
     before: deque[Frame] = deque(maxlen=lead_in)
     for frame in frames:
         before.append(frame)
         if frame.pts >= seam.pts:
-            if frame.pts == seam.pts and frame.content_hash() == seam.content_hash:
+            enough = len(before) == min(lead_in, seam.number + 1)
+            if enough and frame.pts == seam.pts and frame.content_hash() == seam.content_hash:
                 return before
             break
     frames.close()

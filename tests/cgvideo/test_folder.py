@@ -58,7 +58,7 @@ class Engines:
 @pytest.fixture
 def engines(monkeypatch: pytest.MonkeyPatch) -> Engines:
     stand_in = Engines()
-    monkeypatch.setattr("cgvideo.batches.open_engine", stand_in)
+    monkeypatch.setattr("cgvideo.tiled_engine.open_engine", stand_in)
     return stand_in
 
 
