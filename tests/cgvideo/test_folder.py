@@ -15,7 +15,7 @@ from picturefiles import animation, deep_gradient, gradient, save
 from PIL import Image
 
 from cgvideo import batches
-from cgvideo.codec.images import read_picture
+from cgvideo.codec.images import opened, read_picture
 from cgvideo.codec.images import writing as room
 from cgvideo.folder import plan_folder
 from cgvideo.folder_run import FolderResult, run_folder
@@ -47,10 +47,11 @@ class Engines:
         self.requests: list[EngineRequest] = []
         self.calls: list[tuple[int, ...]] = []
         self.kind: type[IdentityEngine] = Negative
+        self.batch = 4
 
     def __call__(self, model: Model, request: EngineRequest, store: EngineStore) -> IdentityEngine:
         self.requests.append(request)
-        engine = self.kind(batch=4)
+        engine = self.kind(batch=self.batch)
         engine.calls_of = self.calls  # type: ignore[attr-defined]
         return engine
 
@@ -398,3 +399,47 @@ def test_a_defect_in_one_picture_is_told_and_does_not_stop_the_rest(
     result = convert()
     assert (result.done, result.failed) == (1, 1)
     assert "this is a bug (KeyError" in manifest(result.output)["b.png"]["reason"]
+
+
+def test_an_animation_is_steadied_as_a_clip_is_unless_told_not_to(
+    tmp_path: Path, convert: Convert, engines: Engines
+) -> None:
+    class Grainy(Negative):
+        def translated(self, frames: NDArray[Any]) -> NDArray[Any]:
+            grain = np.random.default_rng(self.calls).normal(0, 12, frames.shape)
+            return np.clip(frames // 2 + 60 + grain, 0, 255).astype(np.uint8)
+
+    engines.kind = Grainy
+    engines.batch = 1
+    still = Image.fromarray(gradient(48, 64))
+    frames = [still.copy() for _ in range(8)]
+    for number, frame in enumerate(frames):
+        frame.putpixel((0, 0), (number, 0, 0))  # equal frames would be stored as one
+    (tmp_path / "in").mkdir()
+    frames[0].save(tmp_path / "in/a.png", save_all=True, append_images=frames[1:], duration=40)
+
+    def grain(**settings: Any) -> float:
+        output = convert(overwrite=True, **settings).output
+        with opened(output / "a.png") as file:
+            shown = np.stack([picture.pixels for picture in file.pictures()]).astype(int)
+        assert len(shown) == 8
+        return float(np.abs(np.diff(shown, axis=0)).mean())
+
+    assert grain() < 0.7 * grain(smooth="off")
+
+
+def test_a_tile_and_a_work_size_hold_for_pictures_of_a_folder(
+    tmp_path: Path, convert: Convert, engines: Engines
+) -> None:
+    for number in range(3):
+        save(tmp_path / f"in/{number}.png", gradient(48, 200))
+    convert(work_size=100)
+    assert {shape[1:3] for shape in engines.calls} == {(24, 100)}
+    written = read_picture(tmp_path / "in.identity/1.png").pixels
+    assert np.abs(written.astype(int) - (255 - gradient(48, 200))).mean() < 12
+    engines.calls.clear()
+    convert(overwrite=True, tile=80, halo=4)
+    assert 72 in {max(shape[1:3]) for shape in engines.calls}  # and 200, where it is measured
+    np.testing.assert_array_equal(
+        read_picture(tmp_path / "in.identity/1.png").pixels, 255 - gradient(48, 200)
+    )
