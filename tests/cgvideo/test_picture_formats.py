@@ -4,6 +4,7 @@ import itertools
 import struct
 import zlib
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import cv2
@@ -20,7 +21,14 @@ from picturefiles import (
 )
 from PIL import Image, TiffImagePlugin, features
 
-from cgvideo.codec.images import Making, opened, read_picture, write_picture, write_pictures
+from cgvideo.codec.images import (
+    Making,
+    Picture,
+    opened,
+    read_picture,
+    write_picture,
+    write_pictures,
+)
 from cgvideo.codec.images import formats as formats_room
 from engines.errors import UserError
 
@@ -287,6 +295,26 @@ def test_heic_without_its_extra_says_what_to_install(
     with pytest.raises(UserError, match="HEIC") as refused:
         read_picture(tmp_path / "in.heic")
     assert refused.value.mend == formats_room.HEIF_MEND
+
+
+@pytest.mark.skipif(find_spec("pillow_heif") is None, reason="the extra heic is not installed")
+def test_heic_is_read_and_written_with_its_extra(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x010F] = "camera"
+    there = np.full((48, 64), 255, np.uint8)
+    there[:, :20] = 0
+    write_picture(
+        tmp_path / "in.heic",
+        Picture(gradient(48, 64), there, exif.tobytes(), icc_profile=P3, xmp=XMP),
+    )
+    assert copied(tmp_path / "in.heic", tmp_path / "out.heic") == []
+    picture = read_picture(tmp_path / "out.heic")
+    assert np.abs(picture.pixels[:, 24:].astype(int) - gradient(48, 64)[:, 24:]).mean() < 8
+    assert picture.alpha is not None
+    np.testing.assert_array_equal(picture.alpha > 128, there > 128)
+    assert (picture.icc_profile, picture.xmp) == (P3, XMP)
+    with Image.open(tmp_path / "out.heic") as written:
+        assert written.getexif()[0x010F] == "camera"
 
 
 def test_hdr_pictures_are_refused_with_the_reason(tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from PIL import features
+
 from engines.errors import UserError
 
 
@@ -71,6 +73,18 @@ def format_of(path: Path) -> Format:
     if not is_picture(path):
         raise UserError(f"{path} does not say a picture format", f"End it in {', '.join(SUFFIXES)}")
     return SUFFIXES[path.suffix.lower()]
+
+
+def check_writable(known: Format) -> None:
+    """Make ready what writes a format.
+
+    Raises:
+        UserError: it is not installed.
+    """
+    if known.pillow == "HEIF" and not load_heif():
+        raise UserError("What writes HEIC is not installed", HEIF_MEND)
+    if known.pillow == "AVIF" and not features.check("avif"):
+        raise UserError("This Pillow writes no AVIF", "Install Pillow's own wheel")
 
 
 def load_heif() -> bool:

@@ -10,7 +10,7 @@ from PIL import Image, PngImagePlugin
 
 from cgvideo.codec.errors import writing
 from cgvideo.codec.images.animation import for_gif, save_animation
-from cgvideo.codec.images.formats import HEIF_MEND, Format, format_of, load_heif
+from cgvideo.codec.images.formats import Format, check_writable, format_of
 from cgvideo.codec.images.metadata import JPEG_SEGMENT, resized_exif
 from cgvideo.codec.images.picture import Picture, to_eight_bits
 from cgvideo.codec.images.png import XMP_KEY, deep_png
@@ -52,8 +52,7 @@ class Making:
                 f"{source.path} has several pages, and {known.name} holds one",
                 "Give --format tiff",
             )
-        if known.pillow == "HEIF" and not load_heif():
-            raise UserError("What writes HEIC is not installed", HEIF_MEND)
+        check_writable(known)
         kept = source.lossless and known.name == "webp" and quality is None
         asked = None if kept or known.quality is None else quality or known.quality
         return cls(known, source.kind, asked, source.loop, source.poster)
@@ -66,6 +65,7 @@ def write_picture(path: Path, picture: Picture) -> None:
         UserError: the name says no format that this writes, or it cannot be written.
     """
     known = format_of(path)
+    check_writable(known)
     write_pictures(path, [picture], Making(known, quality=known.quality))
 
 
