@@ -8,6 +8,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from itertools import groupby
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -92,6 +93,8 @@ class PictureBatches:
         self._stop = stop
         self._debug = debug
         self._counts: Counter[Shape] = Counter()
+        self._taken: dict[str, str] = {}
+        """the inputs that outputs come of, by the outputs' names in small letters"""
 
     def convert(self, items: list[Item]) -> None:
         """Convert pictures, those of one size after each other; then animations and pages.
@@ -111,15 +114,13 @@ class PictureBatches:
         stills = [item for item, head in heads if head.kind == "still"]
         stills.sort(key=lambda item: (shapes[item], item.name))
 
-        def pixels(shape: Shape) -> float:
-            deep, height, width = shape
-            return height * width * (DEEP_COSTS if deep else 1)
+        sources = {item: (head.deep, *head.size) for item, head in heads}
 
         def to_read(item: Item) -> float:
-            return max(READ_BUDGET / READ_AHEAD, pixels(shapes[item]))
+            return max(READ_BUDGET / READ_AHEAD, _pixels(sources[item]))
 
         def to_write(outcome: Outcome) -> float:
-            return max(WRITE_BUDGET / WRITE_BEHIND, pixels(outcome.job.shape))
+            return max(WRITE_BUDGET / WRITE_BEHIND, _pixels(outcome.job.shape))
 
         with (
             _Engines(self._model, self._plan.settings, self._store) as engines,
@@ -165,13 +166,23 @@ class PictureBatches:
                 return
             yield item
 
+    def _output(self, item: Item) -> Path:
+        """Where a picture's result goes; raises UserError where something else is there."""
+        output = picture_output(self._plan, item)
+        first = self._taken.setdefault(str(output).casefold(), item.name)
+        if first != item.name:
+            raise UserError(
+                f"{first} and {item.name} would both become {output}", "Rename one of them"
+            )
+        self._manifest.check_output(item.name, output, self._plan.settings.overwrite)
+        return output
+
     # the three stages
 
     def _read(self, item: Item) -> Job | Entry:
         settings = self._plan.settings
         try:
-            output = picture_output(self._plan, item)
-            self._manifest.check_output(item.name, output, settings.overwrite)
+            output = self._output(item)
             with opened(item.source, settings.max_pixels) as file:
                 making = Making.like(file, output, settings.quality)
                 deep = file.deep and making.format.deep
@@ -248,17 +259,15 @@ class PictureBatches:
     def _whole(self, item: Item, engine: PictureEngine) -> Entry:
         """Convert a file of frames or pages, which are as many as it has."""
         plan, settings = self._plan, self._plan.settings
-        output = picture_output(plan, item)
-        name = output.relative_to(plan.output).as_posix()
         try:
-            self._manifest.check_output(item.name, output, settings.overwrite)
+            output = self._output(item)
             picture_plan = plan_picture(item.source, output, settings)
             digest = file_sha256(item.source)
             with self._manifest.committing(output) as (scratch, entries):
                 result = run_picture(picture_plan, engine, scratch)
                 entry = Entry(
                     item.name,
-                    name,
+                    output.relative_to(plan.output).as_posix(),
                     "done",
                     notices=result.notices,
                     input_sha256=digest,
@@ -331,6 +340,12 @@ class _Engines:
     ) -> None:
         self._engine = None
         self._stack.close()
+
+
+def _pixels(shape: Shape) -> float:
+    """What a picture of a shape costs: pixels of 8 bits that take as much memory."""
+    deep, height, width = shape
+    return height * width * (DEEP_COSTS if deep else 1)
 
 
 def failure(item: Item, error: Exception) -> Entry:

@@ -205,6 +205,15 @@ def test_a_format_for_all_keeps_apart_what_would_share_a_name(
     }  # fmt: skip
 
 
+def test_two_that_would_become_one_file_are_told(tmp_path: Path, convert: Convert) -> None:
+    for name in ("a.png", "a.bmp", "a.png.jpg", "b.JPG", "B.jpg"):
+        save(tmp_path / "in" / name, gradient(), format="PNG")
+    result = convert(format="jpeg")
+    assert (result.done, result.failed) == (3, 2)
+    reasons = [entry["reason"] for entry in manifest(result.output).values() if entry["reason"]]
+    assert all("would both become" in reason for reason in reasons)
+
+
 def test_a_finished_folder_is_refused_and_skipping_goes_by_content(
     tmp_path: Path, convert: Convert, engines: Engines
 ) -> None:

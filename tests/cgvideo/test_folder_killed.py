@@ -1,6 +1,7 @@
-"""A folder's conversion that is killed goes on to the very files of one that was not."""
+"""A folder's conversion that is stopped or killed goes on to the very files of one that was not."""
 
 import random
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -55,3 +56,25 @@ def test_a_folder_that_is_killed_again_and_again_ends_in_the_same_bytes(
     names = {name for name in undisturbed if name != "manifest.jsonl"}
     assert {name for name in again if name != "manifest.jsonl"} == names
     assert [name for name in sorted(names) if again[name] != undisturbed[name]] == []
+
+
+@pytest.mark.slow
+def test_ctrl_c_keeps_what_is_done_and_the_same_command_goes_on(
+    tmp_path: Path, environment: dict[str, str]
+) -> None:
+    source = tmp_path / "in"
+    source.mkdir()
+    pixels = np.random.default_rng(0).integers(0, 256, (160, 200, 3), np.uint8)
+    for number in range(80):
+        Image.fromarray(pixels).save(source / f"{number}.jpg")
+    with running(source, environment, *OPTIONS) as (process, wait_for):
+        wait_for("file")
+        process.send_signal(signal.SIGINT)
+        stopped = wait_for("done")
+        assert process.wait(60) == 130
+    assert 0 < stopped["converted"] < 80
+    assert stopped["left"] == 80 - stopped["converted"]
+    with running(source, environment, *OPTIONS) as (process, wait_for):
+        done = wait_for("done")
+        assert process.wait(60) == 0
+    assert (done["skipped"], done["left"]) == (stopped["converted"], 0)
