@@ -30,11 +30,19 @@ from cgvideo.codec.images import (
     write_pictures,
 )
 from cgvideo.codec.images import formats as formats_room
+from cgvideo.codec.images.profiles import space_of
 from engines.errors import UserError
 
 AVIF = pytest.mark.skipif(not features.check("avif"), reason="this Pillow has no AVIF")
 XMP = b"<x:xmpmeta xmlns:x='adobe:ns:meta/'>by the lake</x:xmpmeta>"
 P3 = matrix_profile(DISPLAY_P3)
+
+
+def put_chunk(png: Path, body: bytes) -> None:
+    """Put a chunk, kind and content, behind a PNG's head."""
+    plain = png.read_bytes()
+    chunk = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
+    png.write_bytes(plain[:33] + chunk + plain[33:])
 
 
 def copied(source: Path, output: Path, quality: int | None = None) -> list[str]:
@@ -319,12 +327,19 @@ def test_heic_is_read_and_written_with_its_extra(tmp_path: Path) -> None:
 
 def test_hdr_pictures_are_refused_with_the_reason(tmp_path: Path) -> None:
     source = save(tmp_path / "in.png", gradient())
-    plain = source.read_bytes()
-    chunk = b"\0\0\0\4cICP" + bytes([9, 16, 0, 1]) + bytes(4)
-    chunk = chunk[:-4] + struct.pack(">I", zlib.crc32(chunk[4:12]))
-    source.write_bytes(plain[:33] + chunk + plain[33:])
+    put_chunk(source, b"cICP" + bytes([9, 16, 0, 1]))
     with pytest.raises(UserError, match=r"HDR \(PQ\)"):
         read_picture(source)
+
+
+def test_colours_of_p3_that_are_said_by_a_number_become_srgb(tmp_path: Path) -> None:
+    source = save(tmp_path / "in.png", gradient())
+    put_chunk(source, b"cICP" + bytes([12, 13, 0, 1]))
+    space = space_of(P3)
+    assert space is not None
+    picture = read_picture(source)
+    assert picture.icc_profile is None
+    assert np.abs(picture.pixels.astype(int) - space.to_srgb(gradient())).max() <= 1
 
 
 def test_lab_and_cmyk_become_srgb(tmp_path: Path) -> None:
@@ -339,10 +354,7 @@ def test_lab_and_cmyk_become_srgb(tmp_path: Path) -> None:
 
 def test_a_pngs_gamma_is_taken_into_srgb(tmp_path: Path) -> None:
     source = save(tmp_path / "in.png", np.full((8, 8, 3), 55, np.uint8))
-    plain = source.read_bytes()
-    body = b"gAMA" + struct.pack(">I", 100_000)  # linear light
-    chunk = struct.pack(">I", 4) + body + struct.pack(">I", zlib.crc32(body))
-    source.write_bytes(plain[:33] + chunk + plain[33:])
+    put_chunk(source, b"gAMA" + struct.pack(">I", 100_000))  # linear light
     assert abs(int(read_picture(source).pixels[0, 0, 0]) - 128) < 3
 
 

@@ -1,4 +1,4 @@
-"""EXIF as it goes from file to file, and what a head says of a picture's range."""
+"""EXIF as it goes from file to file, and what a head says of a picture's colours."""
 
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ ABOUT = frozenset(
     )
 )
 HDR = {16: "PQ", 18: "HLG"}  # transfer characteristics of ITU-T H.273
+UNSAID = 2
 HEAD_BYTES = 1 << 16
 
 
@@ -66,14 +67,19 @@ def parse_exif(exif: bytes) -> tuple[Image.Exif, dict[int, Any]]:
     return parsed, parsed.get_ifd(ExifTags.IFD.Exif)
 
 
-def hdr_transfer(path: Path, image: Image.Image) -> str | None:
-    """The transfer of an HDR picture by its `colr` box or its cICP chunk; None of all others."""
+def coded_colours(path: Path, image: Image.Image) -> tuple[int, int]:
+    """Primaries and transfer by the `colr` box of AVIF and HEIC or a PNG's cICP chunk (ITU-T H.273).
+
+    2 is "not said".
+    """
     if image.format not in ("AVIF", "HEIF", "PNG"):
-        return None
+        return UNSAID, UNSAID
     with path.open("rb") as file:
         head = file.read(HEAD_BYTES)
     if image.format == "PNG":
         at = head.find(b"cICP")
-        return HDR.get(head[at + 5]) if 0 <= at < len(head) - 8 else None
-    at = head.find(b"colrnclx")
-    return HDR.get(int.from_bytes(head[at + 10 : at + 12], "big")) if at >= 0 else None
+        said = head[at + 4 : at + 6] if at >= 0 else b""
+    else:
+        at = head.find(b"colrnclx")
+        said = head[at + 9 : at + 13 : 2] if at >= 0 else b""
+    return (said[0], said[1]) if len(said) == 2 else (UNSAID, UNSAID)

@@ -22,6 +22,10 @@ from cgvideo.frame import Pixels
 SRGB_TO_XYZ = np.array(  # of D50, as profiles have it
     [[0.43607, 0.38515, 0.14307], [0.22249, 0.71687, 0.06061], [0.01392, 0.09708, 0.71410]]
 )
+PRIMARIES = {  # of ITU-T H.273: each channel's XYZ of D50
+    9: ((0.67348, 0.27904, -0.00193), (0.16566, 0.67534, 0.02998), (0.12505, 0.04561, 0.79686)),  # Rec. 2020
+    12: ((0.51512, 0.2412, -0.00105), (0.29198, 0.69225, 0.04189), (0.1571, 0.06657, 0.78407)),  # Display P3
+}  # fmt: skip
 SAMPLES = 1 << 14  # of a curve, for deep pixels
 CODES = (
     1 << 16
@@ -69,6 +73,14 @@ def _parametric(kind: int, numbers: tuple[float, ...]) -> Curve:
 
 
 SRGB_CURVE = _parametric(3, (2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045))
+
+
+def space_by_code(primaries: int) -> Space | None:
+    """The space of primaries by their number in ITU-T H.273, with sRGB's curve; None where sRGB's will do."""
+    columns = PRIMARIES.get(primaries)
+    if columns is None:
+        return None
+    return Space((SRGB_CURVE,) * 3, np.linalg.inv(SRGB_TO_XYZ) @ np.array(columns).T)
 
 
 @lru_cache(maxsize=64)

@@ -16,9 +16,15 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from cgvideo.codec.images import deep
 from cgvideo.codec.images.formats import FORMATS as KNOWN
 from cgvideo.codec.images.formats import HEIF_MEND, READ_AS, Format, load_heif
-from cgvideo.codec.images.metadata import exif_of, hdr_transfer
+from cgvideo.codec.images.metadata import HDR, coded_colours, exif_of
 from cgvideo.codec.images.picture import Picture
-from cgvideo.codec.images.profiles import by_tables, gamma_to_srgb, gray_to_srgb, is_matrix
+from cgvideo.codec.images.profiles import (
+    by_tables,
+    gamma_to_srgb,
+    gray_to_srgb,
+    is_matrix,
+    space_by_code,
+)
 from engines.errors import UserError, first_line
 
 MOST_PIXELS = 200_000_000
@@ -116,9 +122,10 @@ class PictureFile:
         self._image = image
         self._most = most_pixels
         self._check(image.size)
-        if transfer := hdr_transfer(path, image):
+        _, transfer = coded_colours(path, image)
+        if transfer in HDR:
             raise UserError(
-                f"{path} is HDR ({transfer}), which models do not know",
+                f"{path} is HDR ({HDR[transfer]}), which models do not know",
                 "Convert it to a picture of standard range first",
             )
 
@@ -245,6 +252,9 @@ def _read(path: Path, image: Image.Image, number: int, kind: Kind) -> Picture:
             pixels, deep_alpha = found
             alpha = deep_alpha if deep_alpha is not None else alpha
     pixels, profile = _in_rgb(upright, pixels, profile)
+    primaries, _ = coded_colours(path, image)
+    if not image.info.get("icc_profile") and (space := space_by_code(primaries)) is not None:
+        pixels = space.to_srgb(pixels)
     if gamma and not image.info.keys() & {"srgb", "icc_profile"} and 0.1 < gamma < 10:
         pixels = gamma_to_srgb(pixels, gamma)
     if alpha is not None and alpha.dtype != pixels.dtype:
