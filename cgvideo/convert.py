@@ -95,8 +95,8 @@ def convert_folder(
     """Convert all pictures and videos of a folder, and give what became of them."""
     plan = plan_folder(source, model, settings)
 
-    def video(path: Path, own: Settings) -> None:
-        convert_video(path, model, own, progress, stop)
+    def video(path: Path, own: Settings) -> tuple[str, ...]:
+        return convert_video(path, model, own, progress, stop).steps
 
     return run_folder(plan, model, EngineStore(), video, stop=stop)
 

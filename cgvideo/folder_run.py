@@ -3,7 +3,7 @@
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -24,8 +24,9 @@ from engines.store import EngineStore
 WORKERS = min(8, os.cpu_count() or 1)
 AT_ONCE = 32  # files that are hashed ahead
 
-ConvertVideo = Callable[[Path, Settings], object]
-"""Converts a video into the settings' output; may raise UserError, and Stopped."""
+ConvertVideo = Callable[[Path, Settings], Sequence[str]]
+"""Converts a video into the settings' output and gives what could not be kept, a line each; may raise
+UserError, and Stopped."""
 
 
 class FolderProgress(Protocol):
@@ -188,6 +189,7 @@ class _Run:
         """Convert a video and record it; False when the user wanted to stop before its end."""
         began = time.monotonic()
         before = self.manifest.entries.get(item.name)
+        notices: tuple[str, ...] = ()
         try:
             output = self.plan.output_of(item, usual_suffix(probe(item.source), self.settings))
             name = output.relative_to(self.plan.output).as_posix()
@@ -203,7 +205,8 @@ class _Run:
                 self.manifest.check_output(item.name, output, self.settings.overwrite)
                 output.parent.mkdir(parents=True, exist_ok=True)
                 self.manifest.add(entry)
-                convert_video(item.source, replace(self.settings, output=output, overwrite=True))
+                own = replace(self.settings, output=output, overwrite=True)
+                notices = tuple(convert_video(item.source, own))
         except Stopped:
             return False
         except UserError as error:
@@ -211,8 +214,10 @@ class _Run:
                 raise
             entry = failure(item, error)
         else:
-            seconds = time.monotonic() - began
+            seconds = round(time.monotonic() - began, 3)
             digest = file_sha256(output)
-            entry = replace(entry, status="done", output_sha256=digest, seconds=seconds)
+            entry = replace(
+                entry, status="done", notices=notices, output_sha256=digest, seconds=seconds
+            )
         self._done(self.manifest.add(entry))
         return True

@@ -281,13 +281,14 @@ def convert_video(
     interruption: "Interruption",
     store: "EngineStore",
     dry_run: bool = False,
-) -> None:
-    """Convert one video with everything said to the user.
+) -> list[str]:
+    """Convert one video with everything said to the user, and give what could not be kept, a line each.
 
     Raises:
         UserError: something the user can mend.
         Stopped: the user wanted to stop.
     """
+    from cgvideo.cli.wording import damage_lines
     from cgvideo.convert import prepared, remember_choices
     from cgvideo.estimate import estimate
     from cgvideo.pipeline import Stopped, run
@@ -296,7 +297,7 @@ def convert_video(
     with prepared(source, model, settings, store) as (plan, engine):
         display.explain(plan, engine, model, estimate(plan, engine))
         if dry_run:
-            return
+            return []
         interruption.rendering = True
         remember_choices(plan)
         try:
@@ -306,3 +307,4 @@ def convert_video(
             display.stopped(plan, stopped)
             raise
     display.finished(result)
+    return [*plan.notices, *damage_lines(result), *result.steps]

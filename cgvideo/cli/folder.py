@@ -55,8 +55,8 @@ def convert_folder(
         return
     interruption.rendering = True
 
-    def video(path: Path, own: "Settings") -> None:
-        convert_video(path, model, own, display, interruption, store)
+    def video(path: Path, own: "Settings") -> list[str]:
+        return convert_video(path, model, own, display, interruption, store)
 
     result = run_folder(plan, model, store, video, display, interruption.stop, debug)
     display.folder_finished(plan, result)

@@ -76,9 +76,10 @@ def convert(tmp_path: Path, engines: Engines) -> Convert:
         chosen = Settings(preset="ultrafast", **settings)
         plan = plan_folder(tmp_path / "in", MODEL, chosen)
 
-        def video(path: Path, own: Settings) -> None:
+        def video(path: Path, own: Settings) -> list[str]:
             engine = IdentityEngine()
             run(plan_for(path, own.output, engine, overwrite=True), engine, stop=stop)
+            return ["a word about it"]
 
         return run_folder(plan, MODEL, EngineStore(), video, progress, stop)
 
@@ -121,6 +122,7 @@ def test_a_mixed_folder_keeps_its_structure_and_says_what_became_of_all(
     assert {name for name in told if told[name]["status"] == "done"} == made
     assert "bad.png cannot be read" in told["bad.png"]["reason"]
     assert len(told["a.png"]["output_sha256"]) == len(told["x/clip.mp4"]["input_sha256"]) == 64
+    assert told["x/clip.mp4"]["notices"] == ["a word about it"]
     np.testing.assert_array_equal(read_picture(result.output / "a.png").pixels, 255 - gradient())
     deep = np.asarray(Image.open(result.output / "x/deep.tif").convert("RGB"))
     assert deep.shape == (24, 32, 3)
@@ -288,7 +290,7 @@ def test_a_video_that_is_stopped_ends_the_run_and_its_journal_goes_on(
     make_clip(tmp_path / "in/b.mp4", frames=3, size=(64, 48))
     plan = plan_folder(tmp_path / "in", MODEL, Settings())
 
-    def video(path: Path, own: Settings) -> None:
+    def video(path: Path, own: Settings) -> list[str]:
         raise Stopped(0, 0)
 
     result = run_folder(plan, MODEL, EngineStore(), video)
