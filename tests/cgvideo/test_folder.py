@@ -305,7 +305,9 @@ def test_a_video_that_was_finished_but_not_recorded_is_not_done_again(
     output = convert().output
     path = output / "manifest.jsonl"
     lines = path.read_text(encoding="utf-8").splitlines()
-    entry = json.loads(lines[1]) | {"status": "begun", "output_sha256": "", "seconds": 0.0}
+    entry = json.loads(lines[1]) | {
+        "status": "begun", "output_sha256": "", "seconds": 0.0, "notices": [],
+    }  # fmt: skip
     path.write_text(f"{lines[0]}\n{json.dumps(entry)}\n", encoding="utf-8")
     made = (output / "a.mp4").stat().st_mtime_ns
     assert convert().done == 1
