@@ -278,6 +278,16 @@ def test_an_animation_of_too_many_pixels_together_is_refused(tmp_path: Path) -> 
         list(file.pictures())
 
 
+def test_a_bomb_in_a_later_frame_is_refused_when_the_file_is_opened(tmp_path: Path) -> None:
+    source = animation(tmp_path / "in.gif", [50, 60])
+    data = bytearray(source.read_bytes())
+    frames = [at for at in range(len(data) - 10) if data[at] == 0x2C and data[at - 1] == 0]
+    data[frames[-1] + 1 : frames[-1] + 9] = b"\xff" * 8  # place and size of the second frame
+    source.write_bytes(data)
+    with pytest.raises(UserError, match="too large"), opened(source) as file:
+        list(file.pictures())
+
+
 def test_a_truncated_picture_is_refused_in_one_line(tmp_path: Path) -> None:
     source = save(tmp_path / "in.png", gradient(200, 200))
     source.write_bytes(source.read_bytes()[:-200])

@@ -5,7 +5,6 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -128,36 +127,14 @@ class PictureFile:
                 f"{path} is HDR ({HDR[transfer]}), which models do not know",
                 "Convert it to a picture of standard range first",
             )
-
-    @property
-    def format(self) -> Format:
-        """The format that its bytes are in, whatever its name says."""
-        name = "JPEG" if self._image.format == "MPO" else self._image.format
-        return next(known for known in KNOWN.values() if known.pillow == name)
-
-    @cached_property
-    def kind(self) -> Kind:
-        """One picture, an animation, or a file of pages."""
-        if self.format.frames and getattr(self._image, "is_animated", False):
-            return "frames"
-        if self.format.pages and getattr(self._image, "n_frames", 1) > 1:
-            return "pages"
-        return "still"
-
-    @cached_property
-    def size(self) -> tuple[int, int]:
-        """(height, width) of the first picture, upright, as far as its head says it."""
-        width, height = self._image.size
-        info = self._image.info
-        turned = self.format.name != "tiff" and (self.format.name != "png" or "exif" in info)
-        if turned and _orientation(self._image) >= 5:
-            return width, height
-        return height, width
-
-    @cached_property
-    def deep(self) -> bool:
-        """Whether its first picture has more than 8 bits that are kept."""
-        return self.kind != "frames" and deep.bits_of(self.path, self._image) > 8
+        name = "JPEG" if image.format == "MPO" else image.format
+        self.format: Format = next(known for known in KNOWN.values() if known.pillow == name)
+        """what its bytes are in, whatever its name says"""
+        self.kind: Kind = _kind(image, self.format)
+        self.size = _upright_size(image, self.format)
+        """(height, width) of the first picture, upright, as far as its head says it"""
+        self.deep = self.kind != "frames" and deep.bits_of(path, image) > 8
+        """whether its first picture has more than 8 bits that are kept"""
 
     @property
     def loop(self) -> int | None:
@@ -170,7 +147,7 @@ class PictureFile:
         """Whether the first frame of an APNG is for programs that show no animations."""
         return bool(self._image.info.get("default_image"))
 
-    @cached_property
+    @property
     def lossless(self) -> bool:
         """Whether it is a WebP that lost nothing."""
         if self.format.name != "webp":
@@ -219,6 +196,24 @@ class PictureFile:
             raise _too_large(
                 self.path, f"{width}x{height} are {width * height} pixels, {self._most} are allowed"
             )
+
+
+def _kind(image: Image.Image, known: Format) -> Kind:
+    """One picture, an animation, or a file of pages."""
+    if known.frames and getattr(image, "is_animated", False):
+        return "frames"
+    if known.pages and getattr(image, "n_frames", 1) > 1:
+        return "pages"
+    return "still"
+
+
+def _upright_size(image: Image.Image, known: Format) -> tuple[int, int]:
+    width, height = image.size
+    # Pillow turns TIFFs itself, and would decode a PNG to see what stands behind its pixels.
+    turned = known.name != "tiff" and (known.name != "png" or "exif" in image.info)
+    if turned and _orientation(image) >= 5:
+        return width, height
+    return height, width
 
 
 def _read(path: Path, image: Image.Image, number: int, kind: Kind) -> Picture:
