@@ -21,6 +21,7 @@ from cgvideo.pipeline import Result, StopRequest, run
 from cgvideo.plan import (
     Plan,
     choose_output,
+    engine_pixels,
     engine_size,
     make_plan,
     usual_suffix,
@@ -91,7 +92,8 @@ def prepared(
     clip = probe(source)
     output = choose_output(source, model.name, settings, usual_suffix(clip, settings))
     size = working_size(clip.upright_size, settings.max_size)
-    request = engine_request(settings, engine_size(size, model))
+    pixels = engine_pixels(clip, settings, output)
+    request = replace(engine_request(settings, engine_size(size, model)), pixels=pixels)
     streams = _remembered_streams(output, model, request)
     frames = clip.expected_frames(settings.start, settings.duration)
     if streams is None and frames is not None and frames < MEASURED_FROM_FRAMES:

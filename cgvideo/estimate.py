@@ -30,6 +30,8 @@ def estimate(plan: Plan, engine: Engine) -> Estimate:
     height, width = padded_size(plan.size, engine.spec.multiple_of, engine.spec.minimum_size)
     gray = np.full((plan.batch, height, width, 3), 127, np.uint8)
     gray[:, ::2] = 90
+    if plan.fidelity.pixels == "float32":
+        gray = np.divide(gray, 255, dtype=np.float32)
     took = 0.0
     for _ in range(2):  # the first call may still be setting things up
         began = time.perf_counter()

@@ -7,13 +7,17 @@ from pathlib import Path
 from cgvideo.codec.encode import encoder_options
 from engines.errors import UserError
 
+TONEMAPS = ("off", "sdr", "keep")
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
     """What the user asked for; the names are those of the command line.
 
     `start` and `duration` are in seconds, `max_size` is the longer side in pixels, `strength` goes
-    from 0 (the source) to 1 (the translation).
+    from 0 (the source) to 1 (the translation). `tonemap` says what becomes of HDR: "off" refuses
+    it, "sdr" makes it SDR first, "keep" translates its values as they are coded. `strict` refuses
+    a damaged source.
     """
 
     output: Path | None = None
@@ -25,6 +29,8 @@ class Settings:
     crf: float | None = None
     preset: str | None = None
     pixel_format: str | None = None
+    tonemap: str = "off"
+    strict: bool = False
     audio: bool = True
     compare: bool = False
     overwrite: bool = False
@@ -52,4 +58,8 @@ class Settings:
             raise UserError(f"--strength {self.strength:g} is out of range", "It goes from 0 to 1")
         if self.threads is not None and self.threads < 1:
             raise UserError(f"--threads {self.threads} is too few", "Give 1 or more")
+        if self.tonemap not in TONEMAPS:
+            raise UserError(
+                f"There is no --tonemap {self.tonemap!r}", f"Choose from {', '.join(TONEMAPS)}"
+            )
         encoder_options(self.codec, self.crf, self.preset, threads=1)  # refuses what is wrong

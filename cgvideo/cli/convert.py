@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from cgvideo.cli.reports import INTERRUPTED
+from cgvideo.cli.reports import CUT_SHORT, INTERRUPTED
 from engines.errors import UserError
 
 if TYPE_CHECKING:
@@ -38,21 +38,33 @@ def convert(
     ),
     codec: str = typer.Option(
         "h264",
-        help="h264 (plays everywhere), hevc (smaller), ffv1 (lossless); on an NVIDIA GPU where"
-        " `cgvideo doctor` finds them: h264_nvenc, hevc_nvenc.",
+        help="h264 (plays everywhere), hevc and av1 (smaller, 10 bits), vp9, prores (for editing: 10 bits,"
+        " transparency), ffv1 (lossless); on an NVIDIA GPU where `cgvideo doctor` finds them:"
+        " h264_nvenc, hevc_nvenc.",
     ),
     crf: float | None = typer.Option(
         None,
-        help="Quality, 0 to 51: lower is better and larger. Default: 16 (h264), 20 (hevc),"
-        " 19 (h264_nvenc), 22 (hevc_nvenc).",
+        help="Quality, 0 to 51 (63: av1, vp9): lower is better and larger. Default: 16 (h264),"
+        " 20 (hevc), 24 (av1), 22 (vp9), 19 (h264_nvenc), 22 (hevc_nvenc).",
     ),
     preset: str | None = typer.Option(
         None,
-        help="Encoder's effort, ultrafast to veryslow, of NVENC p1 to p7. Default: veryfast (h264),"
-        " fast (hevc), p4 (NVENC).",
+        help="Encoder's effort: ultrafast to veryslow; NVENC p1 to p7; av1 12 to 0, vp9 8 to 0 (the"
+        " best); of prores the profile: proxy, lt, standard, hq. Default: veryfast (h264), fast (hevc),"
+        " 8 (av1), 4 (vp9), hq (prores; 4444 where the source is 4:4:4), p4 (NVENC).",
     ),
     pix_fmt: str | None = typer.Option(
-        None, help="Pixel format of the encoder. Default: yuv420p; yuv444p where a side is odd."
+        None,
+        help="Pixel format of the encoder. Default: yuv420p (yuv444p where a side is odd); of a source"
+        " with more than 8 bits yuv420p10le (hevc, av1).",
+    ),
+    tonemap: str = typer.Option(
+        "off",
+        help="HDR sources: off refuses them, sdr makes them SDR first, keep translates PQ or HLG values as"
+        " they are and stays HDR.",
+    ),
+    strict: bool = typer.Option(
+        False, "--strict", help="A damaged source is an error. Default: convert what decodes."
     ),
     no_audio: bool = typer.Option(
         False, "--no-audio", help="Leave the sound out. Default: keep it."
@@ -98,6 +110,8 @@ def convert(
         crf=crf,
         preset=preset,
         pixel_format=pix_fmt,
+        tonemap=tonemap,
+        strict=strict,
         audio=not no_audio,
         compare=compare,
         overwrite=overwrite,
@@ -144,13 +158,14 @@ def convert_all(
 
     check_inputs(inputs, model.name, settings)
     failed = 0
+    cut_short = False
     for number, source in enumerate(inputs):
         interruption.left = len(inputs) - number
         if interruption.stop.wanted:
             display.left(interruption.left, len(inputs))
             raise typer.Exit(INTERRUPTED)
         try:
-            convert_one(source, model, settings, display, interruption, dry_run)
+            cut_short |= convert_one(source, model, settings, display, interruption, dry_run)
         except UserError as error:
             if len(inputs) == 1 or debug:
                 raise
@@ -158,6 +173,8 @@ def convert_all(
             failed += 1
     if failed:
         raise UserError(f"{failed} of {len(inputs)} inputs could not be converted", "See above")
+    if cut_short:
+        raise typer.Exit(CUT_SHORT)
 
 
 def convert_one(
@@ -167,8 +184,8 @@ def convert_one(
     display: "Display",
     interruption: "Interruption",
     dry_run: bool = False,
-) -> None:
-    """Convert one file with everything said to the user.
+) -> bool:
+    """Convert one file with everything said to the user; give whether it was cut short.
 
     Raises:
         UserError: something the user can mend.
@@ -192,15 +209,15 @@ def convert_one(
         with prepared_picture(source, model, settings, store) as (picture_plan, engine):
             if dry_run:
                 display.explain_picture(picture_plan, engine, model)
-                return
+                return False
             interruption.rendering = True
             display.picture_done(source, run_picture(picture_plan, engine))
-        return
+        return False
     display.preparing(source)
     with prepared(source, model, settings, store) as (plan, engine):
         display.explain(plan, engine, model, estimate(plan, engine))
         if dry_run:
-            return
+            return False
         interruption.rendering = True
         remember_choices(plan)
         try:
@@ -211,3 +228,4 @@ def convert_one(
             display.left(interruption.left, interruption.total)
             raise typer.Exit(INTERRUPTED) from None
     display.finished(result)
+    return result.damage.cut_short
