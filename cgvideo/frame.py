@@ -41,12 +41,13 @@ class Damage:
         """It in words, a line each."""
         said = []
         if self.packets:
-            said.append(f"{self.packets} damaged packets of the source were skipped")
+            said.append(f"damaged packets of the source that were skipped: {self.packets}")
         if self.concealed:
-            said.append(f"{self.concealed} damaged frames of the source are partly made up")
+            said.append(f"damaged frames of the source that are partly made up: {self.concealed}")
         if self.moved_pts:
             said.append(
-                f"{self.moved_pts} frames did not come after the one before; moved by a tick"
+                "frames that did not come after the one before, moved by a tick:"
+                f" {self.moved_pts}"
             )
         if self.cut_short:
             said.append("the source is cut short; converted up to there")

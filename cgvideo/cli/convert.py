@@ -49,7 +49,7 @@ def convert(
     ),
     preset: str | None = typer.Option(
         None,
-        help="Encoder's effort: ultrafast to veryslow; NVENC p1 to p7; av1 12 to 0, vp9 8 to 0 (the"
+        help="Encoder's effort: ultrafast to veryslow; NVENC p1 to p7; av1 10 to 0, vp9 8 to 0 (the"
         " best); of prores the profile: proxy, lt, standard, hq. Default: veryfast (h264), fast (hevc),"
         " 8 (av1), 4 (vp9), hq (prores; 4444 where the source is 4:4:4), p4 (NVENC).",
     ),

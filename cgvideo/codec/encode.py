@@ -1,5 +1,6 @@
 """Encoders, their settings, and the part file that a segment becomes."""
 
+import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from fractions import Fraction
@@ -13,6 +14,8 @@ from cgvideo.codec.color import FromRgb, depth_of, holds_alpha, is_rgb, tag
 from cgvideo.codec.errors import local_name, writing
 from cgvideo.frame import Pixels
 from engines.errors import UserError
+
+os.environ.setdefault("SVT_LOG", "1")  # SVT-AV1 talks on standard error but for this: errors only
 
 SOFTWARE = f"PyAV {av.__version__}, FFmpeg {av.ffmpeg_version_info}"
 """Whose encoders and scaler these are: other versions give other bytes."""
@@ -109,7 +112,7 @@ CODECS = {
         0.2,
         24,
         preset="8",
-        presets=tuple(map(str, range(13))),
+        presets=tuple(map(str, range(11))),
         muxers=("matroska", "mp4", "webm"),
         worst_crf=63,
         odd=True,

@@ -1,12 +1,12 @@
 """HDR to SDR: what a PQ or HLG picture shows, on a screen of ordinary brightness.
 
 The light of every pixel is computed from its code by the formulas of ITU-R BT.2100-2 (PQ: table 4; HLG:
-table 5, shown on a screen of 1000 cd/m2 with the system gamma of 1.2), in units of cd/m2. Its
-brightest component goes through the curve of ITU-R BT.2390-10, section 5.4.1 (EETF: straight below
-a knee, then a Hermite spline, in the domain of PQ), and the other two follow in proportion, so that hues stay.
-Diffuse white of HDR, 203 cd/m2 (ITU-R BT.2408-7), is the most that SDR shows. Then the primaries change from
-BT.2020 to BT.709 (ITU-R BT.2407-0, section 2); what BT.709 cannot show is mixed with gray of its own luminance
-until it can. The result is coded for a display by BT.1886 (a gamma of 2.4).
+table 5, shown on a screen of 1000 cd/m2 with the system gamma of 1.2), in cd/m2. Its primaries change
+from BT.2020 to BT.709 (ITU-R BT.2407-0, section 2); a colour that BT.709 cannot show is mixed with gray of its
+own luminance until it can. The brightest component then goes through the curve of ITU-R BT.2390-10, section
+5.4.1 (EETF: straight below a knee, then a Hermite spline, in the domain of PQ), and the other two follow in
+proportion, so that hues stay. Diffuse white of HDR, 203 cd/m2 (ITU-R BT.2408-7), is the most that SDR
+shows. The result is coded for a display by BT.1886 (a gamma of 2.4).
 """
 
 from functools import cache
@@ -66,11 +66,12 @@ class ToneMap:
         if self._hlg:
             luminance = cv2.transform(light, np.array([LUMINANCE_2020], np.float32))
             light *= (HLG_PEAK * cv2.pow(luminance, HLG_GAMMA - 1))[..., None]
+        light = _within(cv2.transform(light, BT2020_TO_BT709))
         brightest = np.clip(light.max(axis=2), 0, self._most)
         place = np.sqrt(brightest / np.float32(self._most)) * (CURVE_STEPS - 1)
         light *= self._gain[np.rint(place).astype(np.int32)][..., None]
         pixels: Pixels = np.empty(coded.shape, np.float32)
-        pixels[..., :3] = cv2.pow(_within(cv2.transform(light, BT2020_TO_BT709)), 1 / DISPLAY_GAMMA)
+        pixels[..., :3] = cv2.pow(np.minimum(light, 1), 1 / DISPLAY_GAMMA)
         if coded.shape[2] == 4:
             pixels[..., 3] = coded[..., 3] * np.float32(1 / 65535)
         return pixels
@@ -122,13 +123,12 @@ def _hlg_light() -> NDArray[np.float32]:
 
 
 def _within(light: NDArray[Any]) -> NDArray[Any]:
-    """Mix colours outside 0 to 1 with gray of their luminance, just as much as it takes."""
-    gray = cv2.transform(light, np.array([LUMINANCE_709], np.float32))
-    gray = np.clip(gray, 0, 1)
-    low, high = light.min(axis=2), light.max(axis=2)
-    tiny = np.float32(1e-7)
-    above = np.where(high > 1, (1 - gray) / np.maximum(high - gray, tiny), np.float32(1))
-    below = np.where(low < 0, gray / np.maximum(gray - low, tiny), np.float32(1))
-    share = np.clip(np.minimum(above, below), 0, 1)[..., None]
-    mixed = gray[..., None] + (light - gray[..., None]) * share
-    return np.asarray(np.clip(mixed, 0, 1))
+    """Mix colours with a negative component with gray of their luminance, as much as it takes."""
+    outside = light.min(axis=2) < 0
+    if outside.any():
+        colors = light[outside]
+        gray = np.maximum(colors @ np.array(LUMINANCE_709, np.float32), 0)[:, None]
+        least = colors.min(axis=1, keepdims=True)
+        mixed = gray + (colors - gray) * gray / np.maximum(gray - least, np.float32(1e-7))
+        light[outside] = np.maximum(mixed, 0)
+    return light
