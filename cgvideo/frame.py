@@ -46,8 +46,7 @@ class Damage:
             said.append(f"damaged frames of the source that are partly made up: {self.concealed}")
         if self.moved_pts:
             said.append(
-                "frames that did not come after the one before, moved by a tick:"
-                f" {self.moved_pts}"
+                f"frames that did not come after the one before, moved by a tick: {self.moved_pts}"
             )
         if self.cut_short:
             said.append("the source is cut short; converted up to there")

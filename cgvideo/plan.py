@@ -23,7 +23,7 @@ from cgvideo.codec.encode import (
 )
 from cgvideo.codec.errors import reading
 from cgvideo.codec.hardware import hardware_of
-from cgvideo.codec.join import FORMATS, SUFFIXES, TURNING, Muxing, Part
+from cgvideo.codec.join import ASPECT, FORMATS, SUFFIXES, TURNING, Muxing, Part
 from cgvideo.codec.light import PARAMETERS, with_light
 from cgvideo.codec.rehearsal import rehearse
 from cgvideo.codec.streams import TimeShift
@@ -136,6 +136,14 @@ def make_plan(
     orientation, notices = _choose_orientation(clip, muxer)
     fidelity = choose_fidelity(clip, settings, _coded_size(orientation, size, settings))
     notices += fidelity.notices
+    aspect = clip.sample_aspect_ratio
+    if aspect != 1 and not CODECS[settings.codec].says_aspect and muxer not in ASPECT:
+        kept = usual_suffix(clip, settings)
+        mend = f"; -o NAME{kept} keeps it" if FORMATS[kept] in ASPECT else ""
+        notices.append(
+            f"{muxer} with {settings.codec} loses the shape of a pixel ({aspect}): the picture is"
+            f" shown stretched{mend}"
+        )
     encoding = _choose_encoding(clip, size, settings, orientation, fidelity)
     start_ticks = round(Fraction(settings.start) / clip.time_base)
     shift = TimeShift()
@@ -250,7 +258,10 @@ def _hash_of(clip: Clip) -> str:
 def usual_suffix(clip: Clip, settings: Settings) -> str:
     """The input's own container where it can hold the codec and every frame's time, else another."""
     suffix = clip.path.suffix.lower()
-    muxers = CODECS[settings.codec].muxers
+    codec = CODECS[settings.codec]
+    muxers = codec.muxers
+    if clip.sample_aspect_ratio != 1 and not codec.says_aspect:
+        muxers = tuple(muxer for muxer in muxers if muxer in ASPECT) or muxers
     return suffix if FORMATS.get(suffix) in muxers else SUFFIXES[muxers[0]]
 
 

@@ -60,6 +60,8 @@ class Codec:
     """takes odd sides whatever the chroma"""
     part: str = "nut"
     """the muxer of parts"""
+    says_aspect: bool = True
+    """the shape of a pixel stands in the stream itself"""
 
 
 def _x264(crf: str, preset: str, threads: int) -> dict[str, str]:
@@ -116,6 +118,7 @@ CODECS = {
         muxers=("matroska", "mp4", "webm"),
         worst_crf=63,
         odd=True,
+        says_aspect=False,
     ),
     "vp9": Codec(
         "libvpx-vp9",
@@ -128,6 +131,7 @@ CODECS = {
         muxers=("matroska", "mp4", "webm", "nut"),
         worst_crf=63,
         odd=True,
+        says_aspect=False,
     ),
     "prores": Codec(
         "prores_ks",
@@ -139,8 +143,17 @@ CODECS = {
         muxers=("mov", "matroska"),
         odd=True,
         part="mov",
+        says_aspect=False,
     ),
-    "ffv1": Codec("ffv1", "ffv1", _ffv1, 8.0, muxers=("matroska", "nut"), odd=True),
+    "ffv1": Codec(
+        "ffv1",
+        "ffv1",
+        _ffv1,
+        8.0,
+        muxers=("matroska", "nut"),
+        odd=True,
+        says_aspect=False,
+    ),
     # NVENC takes a quality of 0 for "choose yourself".
     "h264_nvenc": Codec(
         "h264_nvenc", "h264", _nvenc, 0.4, 19, 1, "p4", NVENC_PRESETS, stand_in="h264"

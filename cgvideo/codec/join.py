@@ -38,10 +38,15 @@ FORMATS = {
     ".webm": "webm",
     ".nut": "nut",
 }
-SUFFIXES = {"matroska": ".mkv", "mov": ".mov"}
+ASPECT = ("mp4", "mov")  # PyAV has these alone say the shape of a pixel where the stream does not
+SUFFIXES = {"matroska": ".mkv", "mov": ".mov", "mp4": ".mp4"}
 """The suffix of the muxers that a codec may fall back on."""
 TURNING = ("mp4", "mov", "matroska", "webm")  # these can say how a picture is to be turned
-MOVABLE_START = ("mpegts", "flv")  # these shift all streams together so that no time is negative
+MOVABLE_START = (
+    "mpegts",
+    "flv",
+    "nut",
+)  # these shift all streams together so that no time is negative
 MOST_MOVIE_TICKS = 10_000_000  # a second; durations in them still fit 32 bits for minutes, else 64
 NOT_CARRIED_TAGS = ("major_brand", "minor_version", "compatible_brands", "encoder", "duration")
 

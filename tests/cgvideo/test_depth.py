@@ -66,9 +66,7 @@ def test_a_slope_of_many_bits_comes_back_level_by_level(
             assert off.max() <= (1 << (bits - 10) if tags.full_range else 0)
 
 
-@pytest.mark.parametrize(
-    ("codec", "suffix"), [("hevc", "mp4"), ("av1", "mp4"), ("prores", "mov")]
-)
+@pytest.mark.parametrize(("codec", "suffix"), [("hevc", "mp4"), ("av1", "mp4"), ("prores", "mov")])
 def test_a_gentle_slope_shows_no_bands(tmp_path: Path, codec: str, suffix: str) -> None:
     """8 bits would have 64 steps where the source has 256."""
     source = make_planes(tmp_path / "in.mkv", ramp())
