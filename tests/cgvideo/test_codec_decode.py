@@ -23,6 +23,9 @@ KINDS: dict[str, Callable[[Path], Path]] = {
     "MP4": lambda folder: make_clip(folder / "in.mp4", FRAMES, options={"g": "25"}),
     "MPEG-TS": lambda folder: make_clip(folder / "in.ts", FRAMES, options={"g": "25"}),
     "Matroska": lambda folder: make_clip(folder / "in.mkv", FRAMES, options={"g": "25"}),
+    "interlaced": lambda folder: make_clip(
+        folder / "in.mp4", FRAMES, options={"x264-params": "tff=1:keyint=25"}
+    ),
     "open GOP": lambda folder: make_clip(folder / "in.mp4", FRAMES, options=OPEN_GOP),
     "open GOP, TS": lambda folder: make_clip(folder / "in.ts", FRAMES, options=OPEN_GOP),
     "intra refresh": lambda folder: make_clip(folder / "in.mp4", FRAMES, options=INTRA_REFRESH),
