@@ -160,9 +160,7 @@ def make_plan(
     carried, stream_notices = _rehearsed(
         replace(clip, other_streams=others), encoding, muxing, output
     )
-    notices += [
-        f"{way.info} is copied as it is" for way in carried if way.info.kind == "video"
-    ]
+    notices += [f"{way.info} is copied as it is" for way in carried if way.info.kind == "video"]
     return Plan(
         clip=clip,
         output=output,

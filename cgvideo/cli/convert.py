@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from cgvideo.cli.pipes import FORMATS, PIPE, is_piped, through_pipes
 from cgvideo.cli.reports import CUT_SHORT, INTERRUPTED
 from engines.errors import UserError
 
@@ -17,7 +18,9 @@ if TYPE_CHECKING:
 
 
 def convert(
-    inputs: list[Path] = typer.Argument(..., help="Videos and pictures (PNG, JPEG) to convert."),
+    inputs: list[Path] = typer.Argument(
+        ..., help="Videos and pictures (PNG, JPEG) to convert; - for standard input."
+    ),
     model: str = typer.Option(
         "summer2winter", "--model", "-m", help="A name from `cgvideo models`, or a model file."
     ),
@@ -25,8 +28,8 @@ def convert(
         None,
         "--output",
         "-o",
-        help="File to write, or an existing folder. Default: INPUT.MODEL beside the input, with its"
-        " suffix where that container fits, else .mkv.",
+        help="File to write, an existing folder, or - for standard output. Default: INPUT.MODEL beside the"
+        " input, with its suffix where that container fits, else .mkv.",
     ),
     start: float = typer.Option(0.0, help="Begin so many seconds into the clip."),
     duration: float | None = typer.Option(None, help="Convert so many seconds. Default: all."),
@@ -36,11 +39,11 @@ def convert(
     strength: float = typer.Option(
         1.0, help="Blend with the source: 0 is the source, 1 the full translation."
     ),
-    codec: str = typer.Option(
-        "h264",
+    codec: str | None = typer.Option(
+        None,
         help="h264 (plays everywhere), hevc and av1 (smaller, 10 bits), vp9, prores (for editing: 10 bits,"
         " transparency), ffv1 (lossless); on an NVIDIA GPU where `cgvideo doctor` finds them:"
-        " h264_nvenc, hevc_nvenc.",
+        " h264_nvenc, hevc_nvenc. Default: h264; ffv1 into a pipe.",
     ),
     crf: float | None = typer.Option(
         None,
@@ -72,6 +75,9 @@ def convert(
     compare: bool = typer.Option(
         False, "--compare", help="Write source and result side by side. Default: the result alone."
     ),
+    pipe: str = typer.Option(
+        "nut", help="What -o - speaks: nut (with sound and all times) or y4m (pictures alone)."
+    ),
     overwrite: bool = typer.Option(
         False, "--overwrite", help="Replace an existing output. Default: refuse."
     ),
@@ -99,6 +105,11 @@ def convert(
     from cgvideo.settings import Settings
     from engines.library import find_model
 
+    to_pipe = output == PIPE
+    if to_pipe and as_json:
+        raise UserError("Standard output cannot take both the video and --json", "Give -o a file")
+    if pipe not in FORMATS:
+        raise UserError(f"There is no --pipe {pipe!r}", f"Choose from {', '.join(FORMATS)}")
     display = open_display(as_json)
     settings = Settings(
         output=output,
@@ -106,7 +117,7 @@ def convert(
         duration=duration,
         max_size=max_size,
         strength=strength,
-        codec=codec,
+        codec=codec or ("ffv1" if to_pipe else "h264"),
         crf=crf,
         preset=preset,
         pixel_format=pix_fmt,
@@ -121,13 +132,17 @@ def convert(
         threads=threads,
     )
     found = find_model(model)
-    interruptibly(
-        lambda interruption: convert_all(
-            inputs, found, settings, display, interruption, dry_run, debug
-        ),
-        display,
-        len(inputs),
-    )
+
+    def work(interruption: "Interruption") -> None:
+        def on(files: list[Path], chosen: Settings) -> None:
+            convert_all(files, found, chosen, display, interruption, dry_run, debug)
+
+        if is_piped(inputs, settings):
+            through_pipes(inputs, settings, pipe, interruption, on, display.note)
+        else:
+            on(inputs, settings)
+
+    interruptibly(work, display, len(inputs))
 
 
 def open_display(as_json: bool) -> "Display":

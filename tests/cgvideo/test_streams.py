@@ -22,7 +22,9 @@ def crowded(tmp_path_factory: pytest.TempPathFactory) -> Path:
             subtitles=[(0.1, 0.4, "one"), (0.5, 0.8, "two")],
             chapters=[(0, 0.5, "a"), (0.5, 1, "b")],
         ),
-        make_clip(folder / "b.mkv", 25, size=(48, 32), audio="flac", subtitles=[(0.2, 0.6, "zwei")]),
+        make_clip(
+            folder / "b.mkv", 25, size=(48, 32), audio="flac", subtitles=[(0.2, 0.6, "zwei")]
+        ),
     ]
     result = folder / "in.mkv"
     with av.open(sources[0]) as first, av.open(sources[1]) as second, av.open(result, "w") as out:
