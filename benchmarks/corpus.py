@@ -107,10 +107,8 @@ def main() -> int:
             said = "; ".join(outcome.wrong) or outcome.refused or outcome.result
             print(f"{'WRONG' if outcome.wrong else 'ok':6}{outcome.name}: {said}", flush=True)
     if asked.write is not None:
-        before, _, rest = asked.write.read_text(encoding="utf-8").partition(BEGIN)
-        _, _, after = rest.partition(END)
-        text = f"{before}{BEGIN}\n{table(outcomes)}{END}{after}"
-        asked.write.write_text(text, encoding="utf-8")
+        text = asked.write.read_text(encoding="utf-8")
+        asked.write.write_text(with_table(text, outcomes), encoding="utf-8")
     wrong = [outcome for outcome in outcomes if outcome.wrong]
     print(f"{len(outcomes)} files, {len(wrong)} wrong")
     return 1 if wrong else 0
@@ -157,10 +155,7 @@ def _convert(source: Path, place: Path, row: Mapping[str, str], outcome: Outcome
     result = run(plan, engine)
     outcome.result = f"{result.frames} frames, {result.output.suffix[1:]}"
     outcome.notices += plan.notices
-    if result.damage.packets:
-        outcome.notices.append(f"{result.damage.packets} damaged packets skipped")
-    if result.damage.cut_short:
-        outcome.notices.append("cut short")
+    outcome.notices += result.damage.lines()
     limit = None if settings.duration is None else Fraction(settings.duration)
     outcome.wrong += _differences(
         read(source, limit), read(result.output), plan.muxing.format, hdr, bool(plan.notices)
@@ -296,6 +291,13 @@ def _holds(row: Mapping[str, str]) -> str:
     """Container, codec, pixel format and what is special, in few words."""
     parts = [row["container"].split(",")[0], row["codec"], row["pix_fmt_or_mode"]]
     return ", ".join(part for part in parts if part)
+
+
+def with_table(text: str, outcomes: list[Outcome]) -> str:
+    """A document with the table between its two marks made anew."""
+    before, _, rest = text.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    return f"{before}{BEGIN}\n{table(outcomes)}{END}{after}"
 
 
 def table(outcomes: list[Outcome]) -> str:

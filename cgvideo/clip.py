@@ -154,6 +154,8 @@ class Clip:
     """there is transparency, which may be in a place that FFmpeg does not decode (VP9, VP8)"""
     other_streams: tuple[StreamInfo, ...]
     light: Light = Light()
+    several_views: bool = False
+    """it is stereoscopic (MV-HEVC), of which the first view is decoded"""
 
     @property
     def upright_size(self) -> tuple[int, int]:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from cgvideo.clip import Clip, ColorTags
+from cgvideo.clip import UNSPECIFIED, Clip, ColorTags
 from cgvideo.codec.color import Development, depth_of, holds_alpha, is_rgb
 from cgvideo.codec.encode import CODECS, check_pixel_format, choose_pixel_format
 from cgvideo.codec.light import PARAMETERS
@@ -74,14 +74,23 @@ def choose_fidelity(clip: Clip, settings: Settings, coded: tuple[int, int]) -> F
             said = clip.light.mastering or clip.light.brightest
             if said and CODECS[codec].encoder not in PARAMETERS:
                 notices.append(f"{codec} cannot say how bright the source is: that is left out")
-        notices += [f"{name} data are left out" for name in clip.light.dynamic]
+    elif "Dolby Vision" in clip.light.dynamic and clip.color.transfer == UNSPECIFIED:
+        raise UserError(
+            f"{clip.path} is Dolby Vision with no ordinary picture under it (profile 5)",
+            "Make an HDR10 or SDR copy first",
+        )
     elif settings.pixel_format is None and kept < depth:
         mend = "; --codec hevc, av1 or prores keeps 10" if kept == 8 else ""
         notices.append(f"the source has {depth} bits a colour; {kept} are kept{mend}")
+    notices += [f"{name} data are left out" for name in clip.light.dynamic]
     alpha = clip.has_alpha and holds_alpha(clip.pixel_format) and holds_alpha(pixel_format)
     if clip.has_alpha and not alpha:
         mend = "; --codec prores keeps it" if holds_alpha(clip.pixel_format) else ""
         notices.append(f"the source's transparency is left out{mend}")
+    if clip.several_views:
+        notices.append(
+            "the source is stereoscopic (MV-HEVC): one view is translated, the other left out"
+        )
     if clip.interlaced:
         notices.append("the source is interlaced: its half-pictures are made whole ones (bwdif)")
     odd = settings.pixel_format is None and "444" in pixel_format and not CODECS[codec].odd

@@ -13,6 +13,7 @@ from cgvideo.codec.errors import local_name, reading
 from engines.errors import UserError
 
 FIRST_FRAME_PACKETS = 500  # a picture must come within so many packets of the video stream
+VIEW_ID = 29  # AV_FRAME_DATA_VIEW_ID
 LOOKED_AT = 5  # frames, to see whether the video is interlaced
 _TURNS = {
     90: Orientation(0, -1, 1, 0),
@@ -57,6 +58,7 @@ def probe(path: Path) -> Clip:
                 _stream_info(other) for other in container.streams if other.index != stream.index
             ),
             light=_light(frame),
+            several_views=_has_several_views(frame),
         )
 
 
@@ -114,6 +116,15 @@ def _orientation(frame: Any) -> Orientation:
             if right_angled:
                 return Orientation(*signs)
     return Orientation()
+
+
+def _has_several_views(frame: Any) -> bool:
+    """Whether it is one of the views of MV-HEVC: FFmpeg then says which, in a kind PyAV lacks."""
+    try:
+        list(frame.side_data)
+    except ValueError as error:
+        return str(error).startswith(f"{VIEW_ID} ")
+    return False
 
 
 def _light(frame: Any) -> Light:

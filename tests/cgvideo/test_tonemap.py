@@ -10,8 +10,11 @@ import pytest
 from clips import BT709, Tags, make_clip
 from converting import convert, plan_for
 
+from cgvideo.clip import ColorTags, Light
 from cgvideo.codec.probe import probe
 from cgvideo.codec.tonemap import REFERENCE_WHITE, ToneMap, curve, pq_code, pq_light
+from cgvideo.fidelity import choose_fidelity
+from cgvideo.settings import Settings
 from engines.errors import UserError
 
 PQ_TAGS = replace(BT709, numbers=(9, 9, 16))
@@ -135,3 +138,14 @@ def test_hdr_is_not_squeezed_into_eight_bits(tmp_path: Path) -> None:
 def test_the_peak_is_what_the_file_says(tmp_path: Path) -> None:
     plan = plan_for(hdr10(tmp_path), tmp_path / "out.mp4", tonemap="sdr")
     assert plan.fidelity.development.peak == 1000
+
+
+def test_dolby_vision_without_an_ordinary_picture_is_refused(tmp_path: Path) -> None:
+    """Profile 5: its colours are coded in a way of its own, and no tag says so."""
+    clip = probe(make_clip(tmp_path / "in.mp4", 2))
+    bare = replace(clip, light=Light(dynamic=("Dolby Vision",)))
+    with pytest.raises(UserError, match="Dolby Vision"):
+        choose_fidelity(bare, Settings(tonemap="sdr"), clip.size)
+    tagged = replace(bare, color=ColorTags(False, 1, 1, 1))
+    notices = choose_fidelity(tagged, Settings(), clip.size).notices
+    assert "Dolby Vision data are left out" in notices
