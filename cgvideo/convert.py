@@ -29,7 +29,11 @@ from cgvideo.plan import (
     working_size,
 )
 from cgvideo.progress import Progress
+from cgvideo.scenes import marked
 from cgvideo.settings import Settings
+from cgvideo.smoothing import smoothed
+from cgvideo.tiled_engine import Tiling, decide_tiling, open_tiled
+from cgvideo.tiling import Norm
 from cgvideo.translate import translate, translate_picture
 from engines.atomic import replacing
 from engines.backends import open_engine
@@ -40,6 +44,7 @@ from engines.model_file import Model
 from engines.store import EngineStore
 
 DEFAULT_MODEL = "summer2winter"
+DEFAULT_NORM: Norm = "anchors"  # of videos; docs/statistics.md has the figures
 MEASURED_FROM_FRAMES = 200  # in shorter clips, measuring the best number of streams gains nothing
 
 
@@ -92,13 +97,17 @@ def prepared(
     clip = probe(source)
     output = choose_output(source, model.name, settings, usual_suffix(clip, settings))
     size = working_size(clip.upright_size, settings.max_size)
-    pixels = engine_pixels(clip, settings, output)
-    request = replace(engine_request(settings, engine_size(size, model)), pixels=pixels)
+    work_size = working_size(size, settings.work_size)
+    request = replace(
+        engine_request(settings, engine_size(work_size, model)),
+        pixels=engine_pixels(clip, settings, output),
+    )
     streams = _remembered_streams(output, model, request)
     frames = clip.expected_frames(settings.start, settings.duration)
     if streams is None and frames is not None and frames < MEASURED_FROM_FRAMES:
         streams = 1
-    with open_engine(model, replace(request, streams=streams), store) as engine:
+    request = replace(request, streams=streams)
+    with open_tiled(model, tiling_for(model, request, settings), request, store) as engine:
         yield make_plan(clip, model, engine, settings, output), engine
 
 
@@ -111,6 +120,26 @@ def engine_request(settings: Settings, size: tuple[int, int] | None) -> EngineRe
         threads=settings.threads,
         size=size,
     )
+
+
+def tiling_for(
+    model: Model,
+    request: EngineRequest,
+    settings: Settings,
+    size: tuple[int, int] | None = None,
+) -> Tiling:
+    """Tiles and statistics for frames of `size`, where it is not the request's.
+
+    Raises:
+        UserError: the model cannot be tiled as is asked.
+    """
+    size = size or request.size
+    assert size is not None
+    norm = DEFAULT_NORM if settings.norm == "auto" else cast(Norm, settings.norm)
+    if request.size is None and norm == "anchors":
+        norm = "frame"  # a picture is its own anchor
+    tile, halo = settings.tile_pixels(), settings.halo_pixels()
+    return decide_tiling(model, size, request, norm, tile, halo, tiled=settings.tile != "off")
 
 
 def remember_choices(plan: Plan) -> None:
@@ -162,6 +191,8 @@ class PicturePlan:
     size: tuple[int, int]
     strength: float
     compare: bool
+    work_size: tuple[int, int] | None = None
+    """(height, width) at which it is translated, if not as it comes out"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,9 +229,12 @@ def prepared_picture(
     )
     size = working_size((picture.pixels.shape[0], picture.pixels.shape[1]), settings.max_size)
     request = replace(engine_request(settings, size=None), streams=1)
-    with open_engine(model, request, store) as engine:
-        plan = PicturePlan(source, picture, output, size, settings.strength, settings.compare)
-        yield plan, engine
+    work_size = working_size(size, settings.work_size)
+    tiling = tiling_for(model, request, settings, engine_size(work_size, model))
+    with open_tiled(model, tiling, request, store) as engine:
+        strength, compare = settings.strength, settings.compare
+        asked = None if work_size == size else work_size
+        yield PicturePlan(source, picture, output, size, strength, compare, asked), engine
 
 
 def run_picture(plan: PicturePlan, engine: Engine) -> PictureResult:
@@ -216,7 +250,7 @@ def run_picture(plan: PicturePlan, engine: Engine) -> PictureResult:
         if alpha is not None:
             smaller = cv2.resize(alpha, plan.size[::-1], interpolation=cv2.INTER_AREA)
             alpha = smaller.astype(np.uint8)
-    result = translate_picture(pixels, engine, plan.strength)
+    result = translate_picture(pixels, engine, plan.strength, plan.work_size)
     if plan.compare:
         result = side_by_side(pixels, result)
         alpha = None if alpha is None else np.concatenate([alpha, alpha], axis=1)
@@ -230,13 +264,15 @@ def translate_frames(
     model: str = DEFAULT_MODEL,
     *,
     strength: float = 1.0,
+    smooth: str | float = "off",
     backend: Backend = "auto",
     device: str = "auto",
     threads: int | None = None,
 ) -> Iterator[NDArray[np.uint8]]:
     """Translate RGB frames `uint8 [H, W, 3]` of one size as they come; give the same shape back.
 
-    Reads only as far ahead as the engine's batch.
+    Reads only as far ahead as the engine's batch; with `smooth` ("auto", or a number up to 1) some twenty
+    frames further, since what steadies a frame comes before and after it.
 
     Raises:
         UserError: an unknown model, a backend that is not there, frames of changing size.
@@ -247,7 +283,10 @@ def translate_frames(
     if first is None:
         return
     shape = first.shape
-    settings = Settings(strength=strength, backend=backend, device=device, threads=threads)
+    settings = Settings(
+        strength=strength, smooth=smooth, backend=backend, device=device, threads=threads
+    )
+    steadiness = settings.smoothing()
     request = engine_request(settings, engine_size((shape[0], shape[1]), found))
 
     def numbered() -> Iterator[Frame]:
@@ -264,5 +303,7 @@ def translate_frames(
             pixels = next(incoming, None)
 
     with open_engine(found, request, EngineStore()) as engine:
-        for translated in translate(numbered(), engine, engine.batch, strength):
-            yield translated.pixels
+        source = marked(numbered()) if steadiness else numbered()
+        results = translate(source, engine, engine.batch, strength)
+        for result in smoothed(results, steadiness) if steadiness else results:
+            yield result.pixels

@@ -62,7 +62,8 @@ class Frame:
 
     `number` counts decoded frames from the first one wanted; `pts` and `duration` are in ticks of
     the clip's time base (`duration` 0 where the container does not say). `begins_scene`: nothing in
-    the frame before belongs to this one.
+    the frame before belongs to this one. `statistics`: scale and shift float32 `[2, C]` that it is to
+    be translated with; None: its own.
     """
 
     number: int
@@ -74,6 +75,7 @@ class Frame:
     """`[H, W]`, 0 (transparent) to 1, where it is kept"""
     damage: Damage = WHOLE
     """what went wrong since the frame before"""
+    statistics: NDArray[np.float32] | None = None
 
     def __repr__(self) -> str:
         height, width, _ = self.pixels.shape

@@ -22,6 +22,7 @@ from engines.errors import UserError
 
 FORMAT = 1
 LOCK_NAME = "lock"
+JOURNAL_NAME = "journal.jsonl"
 CHOICES_NAME = "choices.json"  # what was measured once for this output, beside its plans
 
 
@@ -42,7 +43,7 @@ class Journal:
     """Committed parts of one plan, in `folder`: an append-only file of JSON lines and the parts.
 
     The first line names the plan's fingerprint; each further one is a part, written after the part
-    is on the disk; a last line says how many frames there are in all. A torn last line (a power
+    is on the disk, or a note on what happened; a last line says how many frames there are in all. A torn last line (a power
     cut) is ignored. All work for the same output is locked while the journal is open.
 
     Raises:
@@ -56,11 +57,12 @@ class Journal:
         self._suffix = suffix
         self.frames_in_all: int | None = None
         self._ending = WHOLE
+        self.notes: list[str] = []
         self._fingerprint = fingerprint
         self._description = description
         self._parts: dict[int, PartRecord] = {}
         self._lock = FileLock(folder.parent / LOCK_NAME, timeout=0)
-        self._path = folder / "journal.jsonl"
+        self._path = folder / JOURNAL_NAME
 
     def __enter__(self) -> Self:
         with writing(self.folder.parent):
@@ -152,6 +154,11 @@ class Journal:
         """Of all that is committed."""
         return sum((record.damage for record in self.parts), self._ending)
 
+    def note(self, text: str) -> None:
+        """Record what the user should know of the parts, a line."""
+        self.notes.append(text)
+        self._append({"note": text})
+
     def discard(self) -> None:
         """The output is finished: the parts are not needed any more."""
         self._parts.clear()
@@ -166,6 +173,8 @@ class Journal:
             if isinstance(entry.get("end"), int):
                 self.frames_in_all = entry["end"]
                 self._ending = _damage_in(entry.get("ending"))
+            if isinstance(entry.get("note"), str):
+                self.notes.append(entry["note"])
             record = _record_in(entry)
             if record is not None and _is_whole(self.part_path(record.segment), record):
                 self._parts[record.segment] = record

@@ -13,12 +13,16 @@ from cgvideo.codec.decode import VideoSource
 from cgvideo.codec.encode import write_part
 from cgvideo.codec.errors import writing
 from cgvideo.codec.join import join
-from cgvideo.frame import WHOLE, Damage, Pixels, TranslatedFrame, side_by_side
+from cgvideo.frame import WHOLE, Damage, Frame, Pixels, TranslatedFrame, side_by_side
 from cgvideo.journal import Journal, describe_part
 from cgvideo.plan import SEGMENT_FRAMES, Plan
 from cgvideo.prefetch import prefetching
 from cgvideo.progress import Progress, Silent, StageTimes
-from cgvideo.translate import translate
+from cgvideo.scenes import marked
+from cgvideo.smoothing import smoothed
+from cgvideo.statistics import Statistics, anchored
+from cgvideo.tiled_engine import TiledEngine
+from cgvideo.translate import measuring, translate
 from engines.atomic import replacing
 from engines.engine import Engine
 from engines.errors import UserError
@@ -54,6 +58,8 @@ class Result:
     bytes: int
     damage: Damage
     stage_seconds: dict[str, float]
+    steps: tuple[str, ...] = ()
+    """where an engine went on with smaller tiles: from there on frames are within one level"""
 
 
 def run(
@@ -99,6 +105,7 @@ def run(
             pts = [pts for record in records for pts in record.pts]
             check(scratch, plan.output, pts, plan.clip, plan.muxing)
         damage = journal.damage
+        steps = tuple(journal.notes)
         journal.discard()
     return Result(
         output=plan.output,
@@ -108,6 +115,7 @@ def run(
         bytes=plan.output.stat().st_size,
         damage=damage,
         stage_seconds=dict(render.stages.seconds),
+        steps=steps,
     )
 
 
@@ -131,22 +139,48 @@ class _Rendering:
         self.stop = stop
         self.stages = StageTimes()
         self.frames_rendered = 0
+        self._steps_noted = 0
         self._began = time.monotonic()
 
     def run(self, segments: range) -> None:
         """Render neighbouring segments in one go: each frame is decoded and translated once."""
         plan, stages = self.plan, self.stages
         lead_in, _ = plan.reach
+        first = segments.start * SEGMENT_FRAMES - plan.smoothing_reach
+        after = segments.stop * SEGMENT_FRAMES + plan.smoothing_reach
         seam = self.journal.seam_before(segments.start, SEGMENT_FRAMES)
         decoded = stages.timed("decode", self.source.frames(seam, lead_in))
         with prefetching(decoded, READ_AHEAD) as frames:
             waiting = stages.timed(stages.WAITING, frames)
-            translated = translate(waiting, self.engine, plan.batch, plan.strength)
+            scenes = marked(waiting) if lead_in else waiting
+            measured = _up_to(after, self._with_statistics(scenes, first))
+            translated = translate(measured, self.engine, plan.batch, plan.strength, plan.work_size)
             with prefetching(stages.timed("translate", translated), READ_AHEAD) as finished:
-                ready = stages.timed(stages.WAITING, finished)
-                for segment in segments:
-                    if not self._render_segment(segment, ready):
-                        return
+                steady = self._smoothed(stages.timed(stages.WAITING, finished))
+                with prefetching(steady, READ_AHEAD) as smooth:
+                    ready = stages.timed(stages.WAITING, smooth)
+                    for segment in segments:
+                        if not self._render_segment(segment, ready):
+                            return
+
+    def _smoothed(self, frames: Iterator[TranslatedFrame]) -> Iterator[TranslatedFrame]:
+        if not self.plan.smooth:
+            return frames
+        return self.stages.timed("smooth", smoothed(frames, self.plan.smooth))
+
+    def _with_statistics(self, frames: Iterator[Frame], first: int) -> Iterator[Frame]:
+        """From number `first` on, frames with the statistics that they are to be translated with."""
+        interval, engine = self.plan.anchor_interval, self.engine
+        if interval is None or not isinstance(engine, TiledEngine):
+            yield from (frame for frame in frames if frame.number >= first)
+            return
+        with measuring(engine, self.plan.work_size) as measure:
+
+            def timed(pixels: Pixels) -> Statistics:
+                with self.stages.working("measure"):
+                    return measure(pixels)
+
+            yield from anchored(frames, timed, interval, engine.typical, first)
 
     def _render_segment(self, segment: int, ready: Iterator[TranslatedFrame]) -> bool:
         """Encode and commit one segment; False when the clip has ended."""
@@ -165,6 +199,7 @@ class _Rendering:
             for frame in itertools.chain([first], frames):
                 self._stop_if_wanted(first_number, len(taken))
                 last = frame.source
+                self._note_steps()
                 taken.append(last.pts)
                 damage += last.damage
                 yield last.pts, self._coded(frame)
@@ -193,6 +228,14 @@ class _Rendering:
         if left > PATIENCE_SECONDS:
             raise Stopped(first_number, in_segment)
 
+    def _note_steps(self) -> None:
+        """Record where the engine went on with smaller tiles."""
+        steps = self.engine.stepped_down if isinstance(self.engine, TiledEngine) else []
+        for step in steps[self._steps_noted :]:
+            self.journal.note(step)
+            self.progress.notice(step)
+        self._steps_noted = len(steps)
+
     def _end(self, frames: int) -> None:
         known = self.journal.frames_in_all
         if known is None:
@@ -212,6 +255,14 @@ class _Rendering:
         if alpha is not None:
             pixels = np.dstack([pixels, alpha])
         return self.plan.encoding.orientation.coded(pixels)
+
+
+def _up_to(after: int, frames: Iterator[Frame]) -> Iterator[Frame]:
+    """Frames numbered before `after`; none is asked for that would not be given."""
+    for frame in frames:
+        yield frame
+        if frame.number == after - 1:
+            return
 
 
 def _between(

@@ -28,7 +28,11 @@ from cgvideo.codec.light import PARAMETERS, with_light
 from cgvideo.codec.rehearsal import rehearse
 from cgvideo.codec.streams import TimeShift
 from cgvideo.fidelity import Fidelity, choose_fidelity
+from cgvideo.scenes import REACH as SCENE_REACH
 from cgvideo.settings import Settings
+from cgvideo.smoothing import REACH as SMOOTHING_REACH
+from cgvideo.statistics import anchor_reach
+from cgvideo.tiled_engine import TiledEngine, Tiling
 from cgvideo.translate import padded_size
 from engines.engine import Engine
 from engines.errors import UserError
@@ -43,6 +47,7 @@ WHOLE_HASH_BYTES = 64 << 20
 HASH_BLOCKS = 64
 HASH_BLOCK_BYTES = 64 << 10
 MOST_ENCODER_THREADS = 16
+_WORK_SUFFIX = ".cgvideo"
 
 
 @dataclass(frozen=True)
@@ -54,7 +59,15 @@ class Plan:
     model: str
     model_sha256: str
     size: tuple[int, int]
-    """(height, width) of the frames that are translated, upright"""
+    """(height, width) of the frames that come out, upright"""
+    work_size: tuple[int, int] | None
+    """(height, width) at which they are translated, if that is not their own"""
+    tiling: Tiling | None
+    """tiles and statistics; None: of an engine that knows none"""
+    anchor_interval: int | None
+    """frames between anchors; None: each frame has its own statistics"""
+    smooth: float
+    """how much of the smoothing is blended in, 0 (none) to 1"""
     start: float
     duration: float | None
     strength: float
@@ -83,8 +96,18 @@ class Plan:
 
     @property
     def reach(self) -> tuple[int, int]:
-        """How many frames before and after its own a segment's stages look at: none as yet."""
-        return 0, 0
+        """How many frames before and after its own a segment's stages look at."""
+        frames = self.smoothing_reach
+        if self.anchor_interval is not None:
+            frames += anchor_reach(self.anchor_interval)
+        if frames:
+            frames += SCENE_REACH
+        return frames, frames
+
+    @property
+    def smoothing_reach(self) -> int:
+        """How many *translated* frames before and after its own a segment needs."""
+        return SMOOTHING_REACH if self.smooth else 0
 
     @property
     def expected_frames(self) -> int | None:
@@ -99,6 +122,10 @@ class Plan:
             "clip": self.clip.describe(),
             "model": self.model_sha256,
             "size": list(self.size),
+            "work_size": None if self.work_size is None else list(self.work_size),
+            "tiling": None if self.tiling is None else self.tiling.describe(),
+            "anchor_interval": self.anchor_interval,
+            "smooth": self.smooth,
             "start": self.start,
             "duration": self.duration,
             "strength": self.strength,
@@ -145,6 +172,9 @@ def make_plan(
             f" shown stretched{mend}"
         )
     encoding = _choose_encoding(clip, size, settings, orientation, fidelity)
+    work_size = working_size(size, settings.work_size)
+    tiling = engine.tiling if isinstance(engine, TiledEngine) else None
+    anchors = tiling is not None and tiling.norm == "anchors"
     start_ticks = round(Fraction(settings.start) / clip.time_base)
     shift = TimeShift()
     if settings.start > 0 or settings.duration is not None:
@@ -167,6 +197,10 @@ def make_plan(
         model=model.name,
         model_sha256=model.sha256,
         size=size,
+        work_size=None if work_size == size else work_size,
+        tiling=tiling,
+        anchor_interval=max(1, round(settings.anchor_interval * clip.rate)) if anchors else None,
+        smooth=settings.smoothing(),
         start=settings.start,
         duration=settings.duration,
         strength=settings.strength,
@@ -219,7 +253,15 @@ def choose_output(
 
 def work_folder_of(output: Path) -> Path:
     """The hidden folder beside an output that holds all its unfinished work."""
-    return output.parent / f".{output.name}.cgvideo"
+    return output.parent / f".{output.name}{_WORK_SUFFIX}"
+
+
+def output_of_work(folder: Path) -> Path | None:
+    """The output that a work folder belongs to, by its name; None for another folder's name."""
+    name = folder.name
+    if not (name.startswith(".") and name.endswith(_WORK_SUFFIX)):
+        return None
+    return folder.parent / name[1 : -len(_WORK_SUFFIX)]
 
 
 def working_size(size: tuple[int, int], max_size: int | None) -> tuple[int, int]:

@@ -5,9 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cgvideo.codec.encode import encoder_options
+from cgvideo.tiling import NORMS
 from engines.errors import UserError
 
 TONEMAPS = ("off", "sdr", "keep")
+MOST_ANCHOR_SECONDS = 10.0
+"""Between anchors: as many frames are held in memory, and in the worst case three times as many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +20,9 @@ class Settings:
     `start` and `duration` are in seconds, `max_size` is the longer side in pixels, `strength` goes
     from 0 (the source) to 1 (the translation). `tonemap` says what becomes of HDR: "off" refuses
     it, "sdr" makes it SDR first, "keep" translates its values as they are coded. `strict` refuses
-    a damaged source.
+    a damaged source. `norm` says where a frame's statistics come from, `anchor_interval` is in seconds.
+    `tile` is "auto", "off" or pixels, `halo` "auto" or pixels. With `work_size` frames are translated with that longer side, and come out as large as they are. `smooth`
+    is "auto", "off", or goes from 0 (frame by frame) to 1 (as steady as can be).
     """
 
     output: Path | None = None
@@ -38,9 +43,18 @@ class Settings:
     device: str = "auto"
     precision: str = "auto"
     threads: int | None = None
+    norm: str = "auto"
+    anchor_interval: float = 1.0
+    tile: str | int = "auto"
+    halo: str | int = "auto"
+    work_size: int | None = None
+    smooth: str | float = "auto"
 
     def __post_init__(self) -> None:
-        numbers = {"--start": self.start, "--duration": self.duration, "--crf": self.crf}
+        numbers = {
+            "--start": self.start, "--duration": self.duration, "--crf": self.crf,
+            "--anchor-interval": self.anchor_interval,
+        }  # fmt: skip
         for flag, number in numbers.items():
             if number is not None and not math.isfinite(number):
                 raise UserError(f"{flag} {number} is no number to count with", "Give a finite one")
@@ -54,6 +68,18 @@ class Settings:
             )
         if self.max_size is not None and self.max_size < 16:
             raise UserError(f"--max-size {self.max_size} is too small", "Give 16 pixels or more")
+        if self.work_size is not None and self.work_size < 16:
+            raise UserError(f"--work-size {self.work_size} is too small", "Give 16 pixels or more")
+        if self.norm not in ("auto", *NORMS):
+            raise UserError(f"There is no --norm {self.norm}", f"Known: auto, {', '.join(NORMS)}")
+        if not 0 < self.anchor_interval <= MOST_ANCHOR_SECONDS:
+            raise UserError(
+                f"--anchor-interval {self.anchor_interval:g} is out of range",
+                f"Give seconds over 0 and up to {MOST_ANCHOR_SECONDS:g}",
+            )
+        self.tile_pixels()
+        self.halo_pixels()
+        self.smoothing()
         if not 0 <= self.strength <= 1:
             raise UserError(f"--strength {self.strength:g} is out of range", "It goes from 0 to 1")
         if self.threads is not None and self.threads < 1:
@@ -63,3 +89,47 @@ class Settings:
                 f"There is no --tonemap {self.tonemap!r}", f"Choose from {', '.join(TONEMAPS)}"
             )
         encoder_options(self.codec, self.crf, self.preset, threads=1)  # refuses what is wrong
+
+    def tile_pixels(self) -> int | None:
+        """The longest side of a tile that was asked for; None for "auto" and "off".
+
+        Raises:
+            UserError: it is neither, nor a number of pixels.
+        """
+        if self.tile in ("auto", "off"):
+            return None
+        return _pixels(self.tile, "--tile", 16, "auto, off or pixels, 16 or more")
+
+    def halo_pixels(self) -> int | None:
+        """The halo that was asked for; None for "auto".
+
+        Raises:
+            UserError: it is neither that nor a number of pixels.
+        """
+        if self.halo == "auto":
+            return None
+        return _pixels(self.halo, "--halo", 0, "auto or pixels")
+
+    def smoothing(self) -> float:
+        """How much to smooth, 0 to 1: all of it for "auto".
+
+        Raises:
+            UserError: it is neither "auto" nor "off" nor such a number.
+        """
+        if self.smooth in ("auto", "off"):
+            return float(self.smooth == "auto")
+        try:
+            share = float(self.smooth)
+        except ValueError:
+            share = math.nan
+        if not 0 <= share <= 1:
+            raise UserError(
+                f"--smooth {self.smooth} is not possible", "Give auto, off, or a number from 0 to 1"
+            )
+        return share
+
+
+def _pixels(text: str | int, flag: str, least: int, possible: str) -> int:
+    if not str(text).isdigit() or int(text) < least:
+        raise UserError(f"{flag} {text} is not possible", f"Give {possible}")
+    return int(text)

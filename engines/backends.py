@@ -1,6 +1,7 @@
 """The choice of a backend, and its engine made ready."""
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from importlib.util import find_spec
 from typing import Any
@@ -10,6 +11,7 @@ from engines.errors import UserError, first_line, last_line
 from engines.model_file import Model
 from engines.store import EngineStore
 from engines.survey.driver import driver
+from engines.survey.machine import memory
 from engines.tensorrt.flavour import PIP_RTX, installed
 
 
@@ -51,6 +53,23 @@ def open_engine(
                 raise
             failed = f"{error.problem}; "
     raise AssertionError("there is always a way")
+
+
+def memory_for(request: EngineRequest) -> int | None:
+    """Bytes of memory of the device that `request` will most likely run on; None if unknown.
+
+    Of a CPU's what this process may have by its cgroup.
+    """
+    on_gpu = request.backend in ("tensorrt", "torch") or (
+        request.backend == "auto" and _ways(request)[0][0].device.startswith("cuda")
+    )
+    if on_gpu and not request.device.lower().startswith("cpu"):
+        number = request.device.lower().partition(":")[2] or "0"
+        with suppress(OSError):
+            there = driver()
+            if there and number.isdigit() and int(number) < len(there.gpus):
+                return there.gpus[int(number)].bytes
+    return memory().usable
 
 
 def _open(model: Model, request: EngineRequest, why: str, store: EngineStore | None) -> Engine:

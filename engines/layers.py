@@ -17,7 +17,8 @@ class Layer:
     """One convolution with all that surrounds it, in the order in which it is applied.
 
     enlarge (nearest, twice the size) → reflect pad → convolution (or transposed convolution), with
-    bias or without → norm → activation → skip. Of skips, "begins" remembers what enters the layer
+    bias or without → shuffle (channels 4c to 4c + 3 become 2x2 pixels of channel c) → norm →
+    activation → skip. Of skips, "begins" remembers what enters the layer
     and "keeps" what leaves it; "adds" adds the last remembered to the output, "joins" puts its
     positive part (ReLU) in front of the output's channels. Each remembered value is used once.
     """
@@ -29,6 +30,7 @@ class Layer:
     stride: int = 1
     transposed: bool = False
     enlarges: bool = False
+    shuffles: bool = False
     reflects: int = 0  # rows and columns of reflection on each side
     zeros: int = 0  # rows and columns of zeros on each side (transposed: taken off, as in PyTorch)
     extra: int = 0  # `output_padding` of a transposed convolution
@@ -54,32 +56,43 @@ class Layer:
         return f"{path}.{int(number) + 1}"
 
     @property
+    def phases(self) -> int:
+        """How many channels the convolution makes for each output."""
+        return 4 if self.shuffles else 1
+
+    @property
     def weight_shape(self) -> tuple[int, int, int, int]:
         """The shape of the kernel as PyTorch and ONNX store it."""
         first, second = (
-            (self.inputs, self.outputs) if self.transposed else (self.outputs, self.inputs)
+            (self.inputs, self.outputs)
+            if self.transposed
+            else (self.outputs * self.phases, self.inputs)
         )
         return (first, second, self.kernel, self.kernel)
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """The shape of every array of this layer, by its key."""
-        vectors = [f"{self.key}.bias"] if self.bias else []
+        shapes: dict[str, tuple[int, ...]] = {f"{self.key}.weight": self.weight_shape}
+        if self.bias:
+            shapes[f"{self.key}.bias"] = (self.outputs * self.phases,)
         if self.affine:
             names = ("weight", "bias", "running_mean", "running_var")
-            vectors += [f"{self.norm_key}.{name}" for name in names]
-        return {f"{self.key}.weight": self.weight_shape} | dict.fromkeys(vectors, (self.outputs,))
+            shapes |= {f"{self.norm_key}.{name}": (self.outputs,) for name in names}
+        return shapes
 
     @property
     def enlargement(self) -> float:
         """Output height over input height."""
-        return 2.0 if self.transposed or self.enlarges else 1 / self.stride
+        return 2.0 if self.transposed or self.enlarges or self.shuffles else 1 / self.stride
 
     def reads(self, low: int, high: int) -> tuple[int, int]:
         """The input rows that output rows `low` to `high` (both included) depend on."""
         if self.transposed:
             # Input row i adds to the output rows 2i - zeros … 2i - zeros + kernel - 1.
             return -((self.kernel - 1 - self.zeros - low) // 2), (high + self.zeros) // 2
+        if self.shuffles:
+            low, high = low // 2, high // 2
         pad = self.reflects + self.zeros
         low, high = low * self.stride - pad, high * self.stride - pad + self.kernel - 1
         return (low // 2, high // 2) if self.enlarges else (low, high)
@@ -108,6 +121,9 @@ def resnet_layers(base: int, blocks: int, norm: Norm, upsampling: str) -> tuple[
     if upsampling == "resize":
         up = replace(block, enlarges=True)
         number, step = number + 2, 5
+    elif upsampling == "subpixel":
+        up = replace(block, shuffles=True)
+        number, step = number + 1, 4
     elif upsampling == "transpose4":
         up = replace(down, transposed=True, kernel=4)
     else:

@@ -54,7 +54,7 @@ class Model:
         """The bias of a layer's convolution, 0 where it has none."""
         if layer.bias:
             return self.weight(f"{layer.key}.bias")
-        return np.zeros(layer.outputs, np.float32)
+        return np.zeros(layer.outputs * layer.phases, np.float32)
 
     def gain_and_offset(self) -> NDArray[np.float64]:
         """What multiplies and is added behind every norm that goes by the picture, `[2, C]`.

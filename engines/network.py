@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from engines.instance_norm import instance_norm
 from engines.layers import LEAK, Layer
 from engines.model_file import Model
 from engines.spec import EPSILON, FLAT, ORDINARY, GeneratorSpec
@@ -72,7 +73,7 @@ class Generator(nn.Module):
             if layer.norm == "batch":
                 values = self.get_submodule(layer.norm_key)(values)
             elif layer.normalises and whole:
-                values = self._normalise(layer, values)
+                values = instance_norm(values, *self._affine(layer))
             elif layer.normalises:
                 channels = slice(done, done + layer.outputs)
                 done = channels.stop
@@ -106,31 +107,28 @@ class Generator(nn.Module):
         if layer.enlarges:
             values = functional.interpolate(values, scale_factor=2, mode="nearest")
         if layer.reflects:
-            values = functional.pad(values, [layer.reflects] * 4, mode="reflect")
-        return self.get_submodule(layer.key)(values)  # type: ignore[no-any-return]
-
-    def _normalise(self, layer: Layer, values: Tensor) -> Tensor:
-        """Each picture by its own statistics, in float32; keeps dtype and layout in memory.
-
-        A group norm of one channel a group is an instance norm, and the one that knows channels last.
-        """
-        norm = self.get_submodule(layer.norm_key) if layer.affine else None
-        weight, bias = (
-            (norm.weight, norm.bias) if isinstance(norm, nn.BatchNorm2d) else (None, None)
-        )
-        normed = torch.group_norm(values.float(), layer.outputs, weight, bias, EPSILON)
-        return normed.to(values.dtype)
+            # Outside of autocast, which would have CPUs pad in float32.
+            with torch.autocast(values.device.type, enabled=False):
+                values = functional.pad(values, [layer.reflects] * 4, mode="reflect")
+        values = self.get_submodule(layer.key)(values)
+        return functional.pixel_shuffle(values, 2) if layer.shuffles else values
 
     def _scale_and_shift(self, layer: Layer, mean: Tensor, variance: Tensor) -> Tensor:
         """`[N, 2, channels]` of moments `[N, channels]`, with the norm's weight and bias if any."""
         scale = torch.rsqrt(variance + EPSILON)
         shift = -mean * scale
-        if layer.affine:
-            norm = self.get_submodule(layer.norm_key)
-            assert isinstance(norm, nn.BatchNorm2d)
-            weight, bias = norm.weight.float(), norm.bias.float()
-            scale, shift = scale * weight, shift * weight + bias
+        weight, bias = self._affine(layer)
+        if weight is not None and bias is not None:
+            scale, shift = scale * weight.float(), shift * weight.float() + bias.float()
         return torch.stack([scale, shift], 1)
+
+    def _affine(self, layer: Layer) -> tuple[Tensor | None, Tensor | None]:
+        """Weight and bias of a layer's norm, if it has them."""
+        if not layer.affine:
+            return None, None
+        norm = self.get_submodule(layer.norm_key)
+        assert isinstance(norm, nn.BatchNorm2d)
+        return norm.weight, norm.bias
 
     def _place(self, key: str, module: nn.Module) -> None:
         """Put a module where its key says, through plain modules on the way."""
@@ -144,7 +142,8 @@ class Generator(nn.Module):
 
 
 def _convolution(layer: Layer) -> nn.Module:
-    sizes = (layer.inputs, layer.outputs, layer.kernel, layer.stride, layer.zeros)
+    outputs = layer.outputs * layer.phases
+    sizes = (layer.inputs, outputs, layer.kernel, layer.stride, layer.zeros)
     if layer.transposed:
         return nn.ConvTranspose2d(*sizes, output_padding=layer.extra, bias=layer.bias)
     return nn.Conv2d(*sizes, bias=layer.bias)

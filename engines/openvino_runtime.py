@@ -118,6 +118,27 @@ def load_outputs(
     return lambda frames: [values.copy() for values in compiled([frames]).values()]
 
 
+def load_section(
+    graph: onnx.ModelProto, threads: int | None = None
+) -> Callable[[list[NDArray[Any]]], dict[str, NDArray[np.float32]]]:
+    """Load a graph on the CPU in fp32: all inputs in order, all outputs by name.
+
+    These are valid until the next call.
+    """
+    options: dict[str, Any] = dict(_PLAIN)
+    if threads is not None:
+        options["INFERENCE_NUM_THREADS"] = threads
+    compiled = core().compile_model(core().read_model(graph.SerializeToString()), "CPU", options)
+    request = compiled.create_infer_request()
+    names = [output.any_name for output in compiled.outputs]
+
+    def run(given: list[NDArray[Any]]) -> dict[str, NDArray[np.float32]]:
+        request.infer(given, share_inputs=True)
+        return {name: request.get_output_tensor(n).data for n, name in enumerate(names)}
+
+    return run
+
+
 def run_file(
     source: Path | bytes,
 ) -> Callable[[NDArray[Any], NDArray[np.float32] | None], NDArray[Any]]:

@@ -119,7 +119,8 @@ class StallingEngine(Misbehaving):
 def plan_for(
     source: Path, output: Path | None = None, engine: Engine | None = None, **settings: Any
 ) -> Plan:
-    """A plan that encodes as fast as can be, if `settings` do not say otherwise."""
+    """A plan that does not smooth and encodes as fast as can be, if `settings` do not say otherwise."""
+    settings = {"smooth": "off", **settings}
     if settings.get("codec", "h264") != "ffv1":
         settings = {"preset": "ultrafast", **settings}
     return make_plan(

@@ -17,7 +17,7 @@ def random_model(spec: GeneratorSpec, seed: int = 0, typical: bool = True) -> Mo
         weight = rng.normal(0, fan**-0.5, layer.weight_shape)
         weights[f"{layer.key}.weight"] = weight
         if layer.bias:
-            weights[f"{layer.key}.bias"] = rng.normal(0, 0.3, layer.outputs)
+            weights[f"{layer.key}.bias"] = rng.normal(0, 0.3, layer.outputs * layer.phases)
         if layer.affine:
             weights[f"{layer.norm_key}.weight"] = rng.uniform(0.5, 1.5, layer.outputs)
             for name in ("bias", "running_mean"):

@@ -272,11 +272,14 @@ def _plain_layer(layer: Layer) -> list[nn.Module]:
         modules.append(nn.Upsample(scale_factor=2))
     if layer.reflects:
         modules.append(nn.ReflectionPad2d(layer.reflects))
-    sizes = (layer.inputs, layer.outputs, layer.kernel, layer.stride, layer.zeros)
+    outputs = layer.outputs * layer.phases
+    sizes = (layer.inputs, outputs, layer.kernel, layer.stride, layer.zeros)
     if layer.transposed:
         modules.append(nn.ConvTranspose2d(*sizes, layer.extra, bias=layer.bias))
     else:
         modules.append(nn.Conv2d(*sizes, bias=layer.bias))
+    if layer.shuffles:
+        modules.append(nn.PixelShuffle(2))
     if layer.affine:
         modules.append(nn.BatchNorm2d(layer.outputs))
     elif layer.normalises:

@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -96,9 +96,12 @@ class Checkpoints:
         """All but the best, the newest last."""
         return sorted(path for path in self.folder.glob("*.pt") if path.stem.isdigit())
 
-    def load_latest(self) -> TrainState | None:
+    def load_latest(
+        self, passed_over: Callable[[Path], None] = lambda path: None
+    ) -> TrainState | None:
         """Go on from the newest that can be read; None where there is none.
 
+        `passed_over` is told of each that is damaged.
         Raises UserError where there are some, all damaged: what they were is not written over.
         """
         found = self.found()
@@ -106,6 +109,7 @@ class Checkpoints:
             content = read_checkpoint(path)
             if content is not None:
                 return self.load(content)
+            passed_over(path)
         if found:
             raise UserError(
                 f"No checkpoint in {self.folder} can be read",

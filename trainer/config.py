@@ -60,7 +60,7 @@ class TrainConfig:
     base_channels: int = 64
     blocks: int = 9
     norm: Literal["instance", "batch", "none"] = "instance"
-    upsampling: Literal["transpose3", "transpose4", "resize"] = "transpose3"
+    upsampling: Literal["transpose3", "transpose4", "resize", "subpixel"] = "transpose3"
     dropout: bool = False
     discriminator: DiscriminatorKind = "patch"
     discriminator_channels: int = 64

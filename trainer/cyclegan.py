@@ -94,8 +94,12 @@ class CycleGan:
         config = self._config
         weight = config.cycle * config.identity
         with self._hardware.computing():
-            fake_target, same_target = self._both(self.to_target, source, target, weight > 0)
-            fake_source, same_source = self._both(self.to_source, target, source, weight > 0)
+            if weight > 0:
+                fake_target, same_target = self._both(self.to_target, source, target)
+                fake_source, same_source = self._both(self.to_source, target, source)
+            else:
+                fake_target, same_target = self.to_target(source), None
+                fake_source, same_source = self.to_source(target), None
             cycled_source = self.to_source(fake_target)
             cycled_target = self.to_target(fake_source)
             on_target = self.judge_target(fake_target)
@@ -127,7 +131,7 @@ class CycleGan:
             ("source", self.judge_source, source, fake_source),
         ):
             with self._hardware.computing():
-                of_real, of_fake = network(real), network(fake)
+                of_real, of_fake = self._both(network, real, fake)
             losses[f"discriminator_{name}"] = for_discriminator(kind, of_real, of_fake)
             if kind == "wgangp":
                 losses[f"penalty_{name}"] = gradient_penalty(network, real, fake, share)
@@ -140,15 +144,11 @@ class CycleGan:
             return fakes
         return ranks.part(pool.exchange(ranks.gathered(fakes), random))
 
-    def _both(
-        self, generator: Generator, first: Tensor, second: Tensor, wanted: bool
-    ) -> tuple[Tensor, Tensor | None]:
-        """The generator on two batches; on the first alone where the second is not `wanted`."""
-        if not wanted:
-            return generator(first), None
+    def _both(self, network: nn.Module, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
+        """A network on two batches, as one where that makes no difference but in time."""
         if not self.together or first.shape != second.shape:
-            return generator(first), generator(second)
-        one, other = generator(torch.cat([first, second])).chunk(2)
+            return network(first), network(second)
+        one, other = network(torch.cat([first, second])).chunk(2)
         return one, other
 
 

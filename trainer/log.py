@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,10 @@ class Log:
     """Losses and measures, a line of JSON each, and for TensorBoard where that is installed."""
 
     def __init__(self, folder: Path, images_seen: int) -> None:
-        """Lines of pictures that are going to be seen again are dropped."""
+        """Lines of pictures that are going to be seen again are dropped.
+
+        A run that has nothing to add leaves no new file.
+        """
         folder.mkdir(parents=True, exist_ok=True)
         self._path = folder / "log.jsonl"
         lines = [line for line in read_log(self._path) if line["images_seen"] <= images_seen]
@@ -22,15 +26,19 @@ class Log:
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError:
-            return
-        self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=images_seen + 1)
+            self._open_board = None
+        else:
+            self._open_board = partial(
+                SummaryWriter, str(folder / "tensorboard"), purge_step=images_seen + 1
+            )
 
     def write(self, images_seen: int, values: Mapping[str, float]) -> None:
         """Add a line."""
         line = {"images_seen": images_seen, **values}
         with self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
-        if self._board is not None:
+        if self._open_board is not None:
+            self._board = self._board or self._open_board()
             for name, value in values.items():
                 self._board.add_scalar(name, value, images_seen)
 

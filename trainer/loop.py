@@ -85,7 +85,9 @@ def train(
     with _writing(folder):
         trained = _method(config, hardware, folder)
     checkpoints = Checkpoints(folder / "checkpoints", config.keep, trained)
-    state = checkpoints.load_latest()
+    state = checkpoints.load_latest(
+        lambda path: watch.step(f"{path.name} is damaged: going on from an older checkpoint")
+    )
     if state is None:
         state = TrainState()
         if config.start_from is not None:

@@ -4,8 +4,9 @@ import math
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional, init
+from torch.nn import init
 
+from engines.instance_norm import instance_norm
 from engines.network import Generator
 from trainer.config import DiscriminatorKind, Initialisation
 
@@ -19,8 +20,7 @@ class InstanceNorm(nn.InstanceNorm2d):
         """`[N, C, H, W]` to the same, in its dtype."""
         if values.device.type != "cpu":
             return super().forward(values)
-        normed = functional.group_norm(values.float(), self.num_features, eps=self.eps)
-        return normed.to(values.dtype)
+        return instance_norm(values)
 
 
 class Discriminator(nn.Sequential):
@@ -70,7 +70,8 @@ def begin(network: nn.Module, kind: Initialisation, gain: float, random: torch.G
 
     "normal" is N(0, gain), as in both papers (0.02). A transposed convolution of 4x4 and stride 2
     begins smooth: each of its kernels is spread by bilinear interpolation, so that no checkerboard
-    is there at the start that training would have to unlearn (Odena et al. 2016).
+    is there at the start that training would have to unlearn (Odena et al. 2016). So do the four
+    pixels of a sub-pixel convolution, which begin alike (Aitken et al. 2017, arXiv 1707.02937).
     """
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
@@ -90,6 +91,10 @@ def begin(network: nn.Module, kind: Initialisation, gain: float, random: torch.G
                 init.zeros_(module.bias)
             if isinstance(module, nn.ConvTranspose2d) and module.kernel_size == (4, 4):
                 _begin_smooth(module, network)
+    if isinstance(network, Generator):
+        for layer in network.spec.layers:
+            if layer.shuffles:
+                _begin_alike(network.get_submodule(layer.key))
 
 
 def parameters_of(network: nn.Module) -> int:
@@ -116,6 +121,12 @@ def _begin_smooth(module: nn.ConvTranspose2d, network: nn.Module) -> None:
         strength = module.weight.sum((2, 3), keepdim=True) / math.sqrt(16)
         spread = torch.outer(hat, hat)
         module.weight.copy_(strength * spread * (4 / spread.norm()))
+
+
+@torch.no_grad()
+def _begin_alike(module: nn.Module) -> None:
+    assert isinstance(module, nn.Conv2d)
+    module.weight.copy_(module.weight[::4].repeat_interleave(4, 0))
 
 
 def judge_input(source: Tensor, picture: Tensor) -> Tensor:

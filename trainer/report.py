@@ -1,7 +1,5 @@
 """A run as a page of HTML that needs nothing else: how it went, and how good it is."""
 
-import base64
-import io
 import math
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -9,15 +7,14 @@ from dataclasses import MISSING, fields
 from datetime import datetime
 from html import escape
 from pathlib import Path
-from string import Template
 from typing import Any, NamedTuple
 
 from PIL import Image
 from safetensors import SafetensorError, safe_open
 
-from engines.atomic import replacing
+from engines.page import address_of, write_page
+from engines.page.charts import Chart, Curve
 from trainer.config import TrainConfig
-from trainer.curves import Chart, Curve
 from trainer.log import read_log
 from trainer.verdict import headline, in_words
 
@@ -25,7 +22,6 @@ PAGE = "report.html"
 SHEET_WIDTH = 1280  # pixels, of few sheets; many share what SHEETS of them would take
 SHEETS = 24
 LEAST_WIDTH = 480
-QUALITY = 88
 
 
 class Group(NamedTuple):
@@ -152,7 +148,10 @@ def write_report(run_folder: Path) -> Path:
     known = {key for group in (*MEASURES, *LOSSES) for key in group.keys} | ASIDE
     others = {key: key for line in lines for key in line if key not in known}
     name = str(settings.get("name", run_folder.resolve().name))
-    page = Template(Path(__file__).with_name(PAGE).read_text(encoding="utf-8")).substitute(
+    path = run_folder / PAGE
+    write_page(
+        path,
+        Path(__file__).with_name(PAGE),
         title=escape(name),
         about=escape(_about(settings, lines)),
         verdict=_verdict(settings, lines),
@@ -164,9 +163,6 @@ def write_report(run_folder: Path) -> Path:
         models=_models_table(run_folder / "models"),
         notes=_notes(lines),
     )
-    path = run_folder / PAGE
-    with replacing(path) as scratch:
-        scratch.write_text(page, encoding="utf-8")
     return path
 
 
@@ -222,7 +218,7 @@ def _charts(groups: Sequence[Group], lines: Sequence[Mapping[str, float]]) -> st
             Curve(label, _points(lines, key), key.endswith(("_floor", "_ceiling")))
             for key, label in keys.items()
         ]
-        charts.append(Chart(title, meaning, curves, includes, percent).html())
+        charts.append(Chart(title, meaning, curves, includes, percent, at="after {}").html())
     return "".join(charts)
 
 
@@ -247,10 +243,7 @@ def _sheets(folder: Path) -> tuple[list[Sheet], list[str]]:
         if picture.width > width:
             height = max(round(picture.height * width / picture.width), 1)
             picture = picture.resize((width, height), Image.Resampling.LANCZOS)
-        kept = io.BytesIO()
-        picture.save(kept, "JPEG", quality=QUALITY, subsampling=0, optimize=True)
-        code = base64.b64encode(kept.getvalue()).decode("ascii")
-        sheets.append(Sheet(int(path.stem), f"data:image/jpeg;base64,{code}", picture.width))
+        sheets.append(Sheet(int(path.stem), address_of(picture), picture.width))
     return sheets, [each for each in columns if each]
 
 

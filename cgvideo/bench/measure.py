@@ -15,7 +15,16 @@ from numpy.typing import NDArray
 from cgvideo import demo
 from cgvideo.bench.contenders import Contender, Field, make_ready
 from cgvideo.bench.report import Report, Row, describe_machine
-from cgvideo.bench.trials import Trial, alone, conversion, crossing, decoding, encoding, plain_way
+from cgvideo.bench.trials import (
+    Trial,
+    alone,
+    conversion,
+    crossing,
+    decoding,
+    encoding,
+    plain_way,
+    smoothing,
+)
 from cgvideo.codec.decode import VideoSource
 from cgvideo.codec.probe import probe
 from cgvideo.codec.render import write_clip
@@ -31,7 +40,7 @@ SECONDS = 40.0
 
 ROUNDS = 3  # for which the clip's length is chosen; there may come to be fewer or more
 CONVERT_SHARE, PLAIN_SHARE, ALONE_SHARE = 0.5, 0.2, 0.2  # of the time
-STAGES = ("decode", "to device", "engine", "back", "encode")
+STAGES = ("decode", "to device", "engine", "back", "smooth", "encode")
 FEWEST_FRAMES, MOST_FRAMES = 8, 96
 ENCODED_FRAMES = 12
 IDENTICAL = 99.0  # dB, in place of infinity
@@ -161,6 +170,7 @@ def lay_out(
     translated = translated[:, : size[1], : size[0]]
     stages = {
         "decode": Trial("decode", decoding(source, count)),
+        "smooth": Trial("smooth", smoothing(encoded[:, : size[1], : size[0]], translated)),
         "encode": Trial("encode", encoding(translated, plans[0], folder / "encoded.nut")),
     }
     if chosen.engine is not None:

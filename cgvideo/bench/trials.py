@@ -14,8 +14,10 @@ from cgvideo.bench.contenders import Contender
 from cgvideo.bench.report import Row
 from cgvideo.codec.decode import VideoSource
 from cgvideo.codec.encode import write_part
+from cgvideo.frame import Frame, TranslatedFrame
 from cgvideo.pipeline import run
 from cgvideo.plan import Plan
+from cgvideo.smoothing import smoothed
 from engines.engine import Engine
 from engines.errors import first_line
 
@@ -123,6 +125,21 @@ def decoding(source: VideoSource, count: int) -> Measure:
         began = time.perf_counter()
         for _ in source.frames():
             pass
+        return (time.perf_counter() - began) / count
+
+    return measure
+
+
+def smoothing(sources: NDArray[Any], translated: NDArray[Any]) -> Measure:
+    """Smoothing of translated frames `[N, H, W, 3]` beside their sources."""
+
+    def measure() -> float:
+        frames = (
+            TranslatedFrame(Frame(number, number, 1, source), result)
+            for number, (source, result) in enumerate(zip(sources, translated, strict=True))
+        )
+        began = time.perf_counter()
+        count = sum(1 for _ in smoothed(frames))
         return (time.perf_counter() - began) / count
 
     return measure

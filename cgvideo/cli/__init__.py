@@ -7,11 +7,13 @@ import typer
 
 from cgvideo.cli import (
     bench,
+    clean,
     convert,
     demo,
     distill,
     doctor,
     engines,
+    eval,
     export,
     models,
     report,
@@ -35,7 +37,9 @@ app.command("export")(export.export)
 app.command("train")(train.train)
 app.command("report")(report.report)
 app.command("distill")(distill.distill)
+app.command("eval")(eval.evaluate)
 app.command("bench")(bench.bench)
+app.command("clean")(clean.clean)
 app.command("doctor")(doctor.doctor)
 app.add_typer(models.app, name="models")
 app.add_typer(engines.app, name="engines")

@@ -39,6 +39,11 @@ def convert(
     strength: float = typer.Option(
         1.0, help="Blend with the source: 0 is the source, 1 the full translation."
     ),
+    smooth: str = typer.Option(
+        "auto",
+        help="Steadiness: auto, off, or 0 (frame by frame) to 1 (flicker averaged away along the"
+        " motion of the source). Default: auto, which is 1.",
+    ),
     codec: str | None = typer.Option(
         None,
         help="h264 (plays everywhere), hevc and av1 (smaller, 10 bits), vp9, prores (for editing: 10 bits,"
@@ -89,6 +94,29 @@ def convert(
         " Default: bf16 where the CPU has it, fp16 on NVIDIA GPUs, else fp32.",
     ),
     threads: int | None = typer.Option(None, help="CPU threads of the engine. Default: all cores."),
+    norm: str = typer.Option(
+        "auto",
+        help="Where a frame's statistics come from: anchors (measured about once a second and"
+        " interpolated: steady), frame (its own), fast (a thumbnail's: less exact). Default:"
+        " anchors, of pictures frame.",
+    ),
+    anchor_interval: float = typer.Option(
+        1.0, help="Seconds from one measurement to the next, with --norm anchors."
+    ),
+    tile: str = typer.Option(
+        "auto",
+        help="auto (whole frames where they fit the memory), off, or the longest side of a tile in"
+        " pixels, halo included. Tiles do not show: docs/tiles.md.",
+    ),
+    halo: str = typer.Option(
+        "auto",
+        help="Pixels that tiles overlap on each side. auto is exact; less is faster and is not.",
+    ),
+    work_size: int | None = typer.Option(
+        None,
+        help="Translate with a longer side of at most so many pixels and put the change back into"
+        " the frame along its edges: much faster, less exact. Default: as it is.",
+    ),
     dry_run: bool = typer.Option(
         False, "--dry-run", help="Print the plan and what it will cost, and stop."
     ),
@@ -117,6 +145,7 @@ def convert(
         duration=duration,
         max_size=max_size,
         strength=strength,
+        smooth=smooth,
         codec=codec or ("ffv1" if to_pipe else "h264"),
         crf=crf,
         preset=preset,
@@ -130,6 +159,11 @@ def convert(
         device=device,
         precision=precision,
         threads=threads,
+        norm=norm,
+        anchor_interval=anchor_interval,
+        tile=tile,
+        halo=halo,
+        work_size=work_size,
     )
     found = find_model(model)
 

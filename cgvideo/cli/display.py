@@ -317,4 +317,5 @@ class JsonDisplay(Watch):
             moved_pts=result.damage.moved_pts,
             cut_short=result.damage.cut_short,
             stage_seconds=result.stage_seconds,
+            steps=list(result.steps),
         )

@@ -20,7 +20,7 @@ def distill(
     base_channels: int | None = typer.Option(None, help="Of the student. Default: 24."),
     blocks: int | None = typer.Option(None, help="Residual blocks. Default: 6."),
     upsampling: str | None = typer.Option(
-        None, help="transpose3, transpose4 or resize. Default: transpose4."
+        None, help="transpose3, transpose4, resize or subpixel. Default: transpose4."
     ),
     images: int | None = typer.Option(None, help="Pictures to see. Default: 60000."),
     minutes: float | None = typer.Option(None, help="Time to train, in place of --images."),

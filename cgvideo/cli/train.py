@@ -1,8 +1,7 @@
 """`cgvideo train`: two folders of pictures become a generator."""
 
 import sys
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,9 +12,7 @@ from cgvideo.cli.reports import INTERRUPTED, emit, say
 from engines.errors import UserError
 
 if TYPE_CHECKING:
-    from trainer.checkpoint import TrainState
     from trainer.config import TrainConfig
-    from trainer.loop import Watch
 
 
 def train(
@@ -52,7 +49,7 @@ def train(
     base_channels: int | None = typer.Option(None, help="Of the generator. Default: 64."),
     blocks: int | None = typer.Option(None, help="Residual blocks, or halvings. Default: 9."),
     norm: str | None = typer.Option(None, help="instance, batch or none."),
-    upsampling: str | None = typer.Option(None, help="transpose3, transpose4 or resize."),
+    upsampling: str | None = typer.Option(None, help="transpose3, transpose4, resize or subpixel."),
     dropout: bool | None = typer.Option(None, "--dropout/--no-dropout", help="In the generator."),
     discriminator: str | None = typer.Option(None, help="patch or pixel."),
     discriminator_channels: int | None = typer.Option(None, help="Default: 64."),
@@ -179,6 +176,7 @@ def train_run(
 
     from cgvideo.cli.footage import footage
     from cgvideo.cli.steps import steps
+    from cgvideo.cli.watching import watching
     from trainer.data import read_data
     from trainer.distributed import check, together
     from trainer.hardware import hardware
@@ -202,7 +200,7 @@ def train_run(
     with opened_run(config, folder) as seen, _interruptible() as stop:
         if seen:
             say(f"going on after {seen} of {config.images} pictures", sys.stderr)
-        watch, finish = _watch(config, as_json, stop)
+        watch, finish = watching(config, as_json, stop)
         try:
             with together(config, folder, where, devices) as first:
                 state = run(config, data, first, folder, watch)
@@ -246,101 +244,6 @@ def _introduce(config: "TrainConfig", data: Any, where: Any, folder: Path) -> No
         typer.echo(
             f"{data.left_out} test pictures are copies of training pictures: not measured on"
         )
-
-
-def _watch(
-    config: "TrainConfig", as_json: bool, stop: Callable[[], bool]
-) -> tuple["Watch", Callable[[], None]]:
-    """What the run tells, on a terminal, in a file or as JSON; and what ends it."""
-    from trainer.loop import Watch
-
-    if as_json:
-        return _watch_json(stop), lambda: None
-    if not sys.stderr.isatty():
-        return _watch_lines(config, stop), lambda: None
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-    console = Console(stderr=True, highlight=False)
-    bar = Progress(
-        TextColumn("{task.percentage:3.0f} %"),
-        BarColumn(bar_width=20),
-        TimeRemainingColumn(),
-        TextColumn("{task.description}"),
-        console=console,
-    )
-    task = bar.add_task("starting", total=1.0)
-    bar.start()
-
-    def progress(
-        state: "TrainState", share: float, losses: Mapping[str, float], pairs_a_second: float
-    ) -> None:
-        bar.update(task, completed=share, description=_line(state, losses, pairs_a_second))
-
-    def measured(images_seen: int, values: Mapping[str, float]) -> None:
-        console.print(f"after {images_seen}: {_measures(values)}")
-
-    def step(text: str) -> None:
-        bar.update(task, description=text)
-
-    return Watch(step, progress, measured, stop=stop), bar.stop
-
-
-def _watch_lines(config: "TrainConfig", stop: Callable[[], bool]) -> "Watch":
-    from trainer.loop import Watch
-
-    last = 0.0
-
-    def progress(
-        state: "TrainState", share: float, losses: Mapping[str, float], pairs_a_second: float
-    ) -> None:
-        nonlocal last
-        if time.monotonic() - last > 30 or share >= 1:
-            last = time.monotonic()
-            say(f"{100 * share:.0f} %  {_line(state, losses, pairs_a_second)}", sys.stderr)
-
-    def measured(images_seen: int, values: Mapping[str, float]) -> None:
-        say(f"after {images_seen}: {_measures(values)}", sys.stderr)
-
-    def step(text: str) -> None:
-        say(f"{text} …", sys.stderr)
-
-    return Watch(step, progress, measured, lambda path: say(f"wrote {path}", sys.stderr), stop)
-
-
-def _watch_json(stop: Callable[[], bool]) -> "Watch":
-    from trainer.loop import Watch
-
-    def progress(
-        state: "TrainState", share: float, losses: Mapping[str, float], pairs_a_second: float
-    ) -> None:
-        emit("progress", images_seen=state.images_seen, share=share, losses=dict(losses),
-             pairs_a_second=pairs_a_second)  # fmt: skip
-
-    def measured(images_seen: int, values: Mapping[str, float]) -> None:
-        emit("measured", images_seen=images_seen, **values)
-
-    return Watch(
-        lambda text: emit("step", step=text),
-        progress,
-        measured,
-        lambda path: emit("wrote", path=str(path)),
-        stop,
-    )
-
-
-def _line(state: "TrainState", losses: Mapping[str, float], pairs_a_second: float) -> str:
-    """The losses in short: what belongs together is added up."""
-    short: dict[str, float] = {}
-    for name, value in losses.items():
-        kind = name.partition("_")[0]
-        short[kind] = short.get(kind, 0.0) + value
-    told = "  ".join(f"{name} {value:.2f}" for name, value in short.items())
-    return f"{state.images_seen} seen  {pairs_a_second:.1f} pairs/s  {told}"
-
-
-def _measures(values: Mapping[str, float]) -> str:
-    return ", ".join(f"{name.replace('_', ' ')} {value:.3g}" for name, value in values.items())
 
 
 @contextmanager

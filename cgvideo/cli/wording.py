@@ -71,6 +71,9 @@ def explanation(plan: Plan, engine: Engine, model: Model, cost: Estimate) -> lis
         _model_line(model),
         f"engine  {engine.description}: {engine.why}",
     ]
+    if plan.tiling is not None:
+        lines.append(f"frames  {_frames_line(plan)}")
+    lines.append(f"smooth  {_smoothing_line(plan)}")
     rows, columns = encoding.size
     options = dict(encoding.options)
     settings = [f"{name} {options[name]}" for name in ("crf", "cq", "preset") if name in options]
@@ -99,6 +102,24 @@ def picture_lines(plan: PicturePlan, engine: Engine, model: Model) -> list[str]:
         f"engine  {engine.description}: {engine.why}",
         f"output  {plan.output}: {columns}x{rows}",
     ]
+
+
+def _frames_line(plan: Plan) -> str:
+    """Tiles, statistics, and the size at which frames are translated."""
+    parts = [str(plan.tiling)]
+    if plan.anchor_interval is not None:
+        parts.append(f"every {plan.anchor_interval} frames")
+    if plan.work_size is not None:
+        height, width = plan.work_size
+        parts.append(f"translated at {width}x{height}")
+    return ", ".join(parts)
+
+
+def _smoothing_line(plan: Plan) -> str:
+    if not plan.smooth:
+        return "off: frame by frame"
+    share = "" if plan.smooth == 1 else f", {plan.smooth:g} of it"
+    return f"each frame from {2 * plan.smoothing_reach + 1}, along the motion of the source{share}"
 
 
 def _model_line(model: Model) -> str:
@@ -158,9 +179,12 @@ def stop_lines(plan: Plan, stopped: Stopped) -> list[str]:
 def result_line(result: Result) -> str:
     """The one line at the end: frames, seconds, speed, size, where."""
     speed = result.frames_rendered / result.seconds if result.seconds else 0.0
+    sameness = "the same bytes each time"
+    if result.steps:
+        sameness = "within one level of a run with enough memory"
     return (
         f"{result.frames} frames in {span(result.seconds)} ({speed:.1f} frames/s),"
-        f" {size_text(result.bytes)}: {result.output}"
+        f" {size_text(result.bytes)}, {sameness}: {result.output}"
     )
 
 

@@ -17,6 +17,7 @@ from cgvideo.codec.color import Development, ToRgb
 from cgvideo.codec.deinterlace import deinterlaced
 from cgvideo.codec.ending import is_cut_short
 from cgvideo.codec.errors import local_name, reading
+from cgvideo.codec.tonemap import USUAL_PEAK
 from cgvideo.frame import Damage, Frame
 from engines.errors import UserError
 
@@ -76,7 +77,8 @@ class VideoSource:
             if after is None:
                 yield from self._numbered(self._from_start(), 0)
                 return
-            for decoded in (self._decoded(after.pts), self._from_start()):
+            lead_begin = after.pts - lead_in * self.clip.usual_step
+            for decoded in (self._decoded(lead_begin), self._from_start()):
                 led = _past_seam(decoded, after, lead_in)
                 if led is not None:
                     yield from self._numbered(
@@ -213,6 +215,12 @@ def _timed(
         yield first()
 
 
+def shown(clip: Clip, size: tuple[int, int], start: float = 0) -> VideoSource:
+    """A clip's frames in 8 bits as a screen of ordinary brightness shows them: HDR is made SDR."""
+    peak = (clip.light.peak or USUAL_PEAK) if clip.color.is_hdr else None
+    return VideoSource(clip, size, start, wanted=Development(peak=peak))
+
+
 class _Clock:
     """A frame's time: its pts, unless these have run backwards more often than the dts.
 
@@ -238,15 +246,16 @@ class _Clock:
 def _past_seam(
     frames: Generator[Frame, None, None], seam: Seam, lead_in: int
 ) -> deque[Frame] | None:
-    """Read `frames` up to the seam's and give the last `lead_in` of them.
+    """Read `frames` up to the seam's and give the last `lead_in` of them (all, if it is so near the start).
 
-    None, and `frames` closed, if the seam's very picture is not where it should be.
+    None, and `frames` closed, if the seam's very picture is not where it should be, or too few come before.
     """
     before: deque[Frame] = deque(maxlen=lead_in)
     for frame in frames:
         before.append(frame)
         if frame.pts >= seam.pts:
-            if frame.pts == seam.pts and frame.content_hash() == seam.content_hash:
+            enough = len(before) == min(lead_in, seam.number + 1)
+            if enough and frame.pts == seam.pts and frame.content_hash() == seam.content_hash:
                 return before
             break
     frames.close()

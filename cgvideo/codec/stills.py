@@ -5,25 +5,16 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from cgvideo.clip import Clip
-from cgvideo.codec.color import Development
-from cgvideo.codec.decode import VideoSource
+from cgvideo.codec.decode import shown
 from cgvideo.codec.errors import writing
 from cgvideo.codec.images import Picture, write_picture
 from cgvideo.codec.probe import probe
-from cgvideo.codec.tonemap import USUAL_PEAK
 from engines.atomic import replacing
 from engines.errors import UserError
 
 MOST = 2000
 WHOLE = "whole.json"
 """The file that stands in the folder when it is finished; it names the video."""
-
-
-def _source(clip: Clip) -> VideoSource:
-    """Its frames upright at full size; HDR is made SDR."""
-    peak = (clip.light.peak or USUAL_PEAK) if clip.color.is_hdr else None
-    return VideoSource(clip, clip.upright_size, wanted=Development(peak=peak))
 
 
 def keep_stills(
@@ -52,7 +43,7 @@ def keep_stills(
     with writing(folder / WHOLE):
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        for frame in _source(clip).frames():
+        for frame in shown(clip, clip.upright_size).frames():
             report(f"frames of {video.name}", frame.number / expected if expected else None)
             if frame.number % every:
                 continue

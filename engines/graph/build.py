@@ -54,24 +54,22 @@ def build_graph(
         raise ValueError(f"{model.name} has no norms that go by the picture, so no form {form!r}")
     graph = Nodes(precision)
     statistics = Statistics(graph, model, form)
-    values = _pixels_in(graph, pixels)
+    values = pixels_in(graph, pixels)
     kept: list[str] = []  # by skips, the last on top
-    first, *_, last = model.spec.layers
+    last = model.spec.layers[-1]
     for layer in model.spec.layers:
         if layer.skip == "begins":
             kept.append(values)
-        weight, bias = _weights(model, layer)
-        if layer is first:  # what enters is centred, but not yet in [-1, 1]
-            weight = weight * np.float32(2 / 255 if pixels == "uint8" else 2)
+        weight, bias = weights_of(model, layer, pixels)
         if layer.normalises:
-            bias = bias - statistics.lift(layer)
-        values = _convolve(graph, layer, values, weight, bias)
+            bias = bias - statistics.lift(layer).repeat(layer.phases)
+        values = convolve(graph, layer, values, weight, bias)
         if layer.normalises:
             scale, shift = statistics.of(layer, values)
             if form == "measure" and statistics.complete:
                 break  # what follows are pixels, which nobody asked for
             values = graph.add("Add", graph.add("Mul", values, scale), shift)
-        values = _activate(graph, layer, graph.widen(values) if layer is last else values)
+        values = activate(graph, layer, graph.widen(values) if layer is last else values)
         if layer.skip == "keeps":
             kept.append(values)
         elif layer.skip == "adds":
@@ -87,7 +85,7 @@ def build_graph(
     return rewritten(graph.finish(model, form, pixels, size, batch), rewrites)
 
 
-def _pixels_in(graph: Nodes, pixels: Pixels) -> str:
+def pixels_in(graph: Nodes, pixels: Pixels) -> str:
     """Pixels to `[N, 3, H, W]`, centred on 0.
 
     The scaling to [-1, 1] is in the first weights: half-integers up to 127.5 are exact in bf16 and
@@ -116,13 +114,14 @@ def _pixels_out(graph: Nodes, values: str, pixels: Pixels) -> None:
         graph.add("Transpose", values, name="translated", perm=[0, 2, 3, 1])
 
 
-def _convolve(
+def convolve(
     graph: Nodes,
     layer: Layer,
     values: str,
     weight: NDArray[np.float32],
     bias: NDArray[np.float32],
 ) -> str:
+    """What a layer does up to its convolution, that included."""
     if layer.enlarges:
         values = graph.add(
             "Resize",
@@ -148,12 +147,22 @@ def _convolve(
     inputs = [values, graph.weights(weight)]
     if layer.bias or bias.any():
         inputs.append(graph.weights(bias))
-    return graph.add(operation, *inputs, **attributes)
+    values = graph.add(operation, *inputs, **attributes)
+    if layer.shuffles:
+        values = graph.add("DepthToSpace", values, blocksize=2, mode="CRD")
+    return values
 
 
-def _weights(model: Model, layer: Layer) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Weight and bias of a convolution, with the norm behind it if that is of fixed numbers."""
+def weights_of(
+    model: Model, layer: Layer, pixels: Pixels
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Weight and bias of a convolution, with the norm behind it if that is of fixed numbers.
+
+    The first layer's have the scaling of `pixels_in`.
+    """
     weight, bias = model.weight(f"{layer.key}.weight"), model.bias(layer)
+    if layer.key == model.spec.layers[0].key:  # what enters is centred, but not yet in [-1, 1]
+        weight = weight * np.float32(2 / 255 if pixels == "uint8" else 2)
     if layer.norm != "batch":
         return weight, bias
     gain, offset, mean, variance = (
@@ -161,12 +170,14 @@ def _weights(model: Model, layer: Layer) -> tuple[NDArray[np.float32], NDArray[n
         for name in ("weight", "bias", "running_mean", "running_var")
     )
     scale = gain / np.sqrt(variance + EPSILON)
+    scale, mean, offset = (each.repeat(layer.phases) for each in (scale, mean, offset))
     by_output = (1, -1, 1, 1) if layer.transposed else (-1, 1, 1, 1)
     folded = weight * scale.reshape(by_output)
     return folded.astype(np.float32), ((bias - mean) * scale + offset).astype(np.float32)
 
 
-def _activate(graph: Nodes, layer: Layer, values: str) -> str:
+def activate(graph: Nodes, layer: Layer, values: str) -> str:
+    """A layer's activation."""
     match layer.activation:
         case "none":
             return values

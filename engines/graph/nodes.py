@@ -80,13 +80,19 @@ class Nodes:
         frames = helper.make_tensor_value_info("frames", kind, shape)
         translated = helper.make_tensor_value_info("translated", kind, shape)
         statistics = helper.make_tensor_value_info("statistics", TensorProto.FLOAT, packed)
-        made = helper.make_graph(
-            self._nodes,
-            model.spec.name,
+        return self.as_model(
+            model,
             [frames, statistics] if form == "statistics" else [frames],
             [statistics] if form == "measure" else [translated],
-            self._constants,
         )
+
+    def as_model(
+        self,
+        model: Model,
+        inputs: Sequence[onnx.ValueInfoProto],
+        outputs: Sequence[onnx.ValueInfoProto],
+    ) -> onnx.ModelProto:
+        made = helper.make_graph(self._nodes, model.spec.name, inputs, outputs, self._constants)
         opsets = [helper.make_opsetid("", OPSET)]
         proto = helper.make_model(made, opset_imports=opsets, producer_name="cgvideo")
         proto.ir_version = 10  # the oldest that has this opset, for runtimes behind onnx itself

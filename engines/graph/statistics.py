@@ -100,7 +100,11 @@ def _lift(model: Model) -> NDArray[np.float32]:
     """
     if model.mean is not None:
         return model.mean
-    biases = [model.bias(layer) for layer in model.spec.layers if layer.normalises]
+    biases = [
+        model.bias(layer).reshape(layer.outputs, layer.phases).mean(1)
+        for layer in model.spec.layers
+        if layer.normalises
+    ]
     return np.concatenate([*biases, np.empty(0, np.float32)])
 
 

@@ -80,6 +80,7 @@ FAMILIES = [
     GeneratorSpec("unet", base_channels=4, blocks=3, norm="instance"),
     GeneratorSpec("unet", base_channels=4, blocks=2, norm="batch_picture"),
     GeneratorSpec(base_channels=8, blocks=2, norm="batch_picture", upsampling="resize"),
+    GeneratorSpec(base_channels=8, blocks=2, norm="batch_picture", upsampling="subpixel"),
 ]
 
 

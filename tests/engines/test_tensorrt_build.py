@@ -53,6 +53,7 @@ def test_every_form_builds(make_model, name, form, precision, size):
         (GeneratorSpec("unet", base_channels=8, blocks=3, norm="batch"), False),
         (GeneratorSpec(base_channels=8, blocks=1, upsampling="resize"), True),
         (GeneratorSpec(base_channels=8, blocks=1, upsampling="transpose4"), False),
+        (GeneratorSpec(base_channels=8, blocks=1, upsampling="subpixel"), True),
         (GeneratorSpec(base_channels=8, blocks=1, norm="none"), False),
     ],
     ids=lambda value: getattr(value, "description", str(value)),

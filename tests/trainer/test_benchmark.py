@@ -40,7 +40,7 @@ def test_the_plain_recipe_is_the_same_training(domains: dict) -> None:
         assert torch.allclose(ours.judge_source(source), plain.judge_source(source), atol=1e-2)
 
 
-@pytest.mark.parametrize("upsampling", ["transpose3", "transpose4", "resize"])
+@pytest.mark.parametrize("upsampling", ["transpose3", "transpose4", "resize", "subpixel"])
 def test_the_plain_generator_has_the_run_s_weights(domains: dict, upsampling: str) -> None:
     config = tiny(domains, upsampling=upsampling)
     own = [tuple(each.shape) for each in CycleGan(config, CPU).to_target.parameters()]

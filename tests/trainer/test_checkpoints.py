@@ -83,7 +83,9 @@ def test_a_damaged_one_is_passed_over(method: CycleGan, tmp_path: Path, damage: 
             + content[400:],
         }[damage]
     )
-    state = checkpoints.load_latest()
+    told: list[Path] = []
+    state = checkpoints.load_latest(told.append)
+    assert [each.name for each in told] == ["000000002.pt"]
     assert state is not None
     assert state.images_seen == 1
 

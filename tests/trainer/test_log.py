@@ -2,7 +2,6 @@
 
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
@@ -46,27 +45,19 @@ def test_torn_and_foreign_lines_are_passed_over(tmp_path: Path) -> None:
         assert seen(tmp_path) == [1, 6]
 
 
-def test_tensorboard_is_told_where_it_is_installed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    told: list[tuple[object, ...]] = []
+def test_tensorboard_reads_it(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard", reason="TensorBoard is not installed")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    class SummaryWriter:
-        def __init__(self, folder: str, purge_step: int) -> None:
-            told.append((Path(folder).name, purge_step))
-
-        def add_scalar(self, *arguments: object) -> None:
-            told.append(arguments)
-
-        def close(self) -> None:
-            told.append(("closed",))
-
-    module = SimpleNamespace(SummaryWriter=SummaryWriter)
-    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", module)
+    Log(tmp_path, 0).close()
+    assert not (tmp_path / "tensorboard").exists()  # nothing was said
     log = Log(tmp_path, 7)
     log.write(8, {"cycle": 0.5})
+    log.write(9, {"cycle": 0.25})
     log.close()
-    assert told == [("tensorboard", 8), ("cycle", 0.5, 8), ("closed",)]
+    events = EventAccumulator(str(tmp_path / "tensorboard"))
+    events.Reload()
+    assert [(each.step, each.value) for each in events.Scalars("cycle")] == [(8, 0.5), (9, 0.25)]
 
 
 def test_without_tensorboard_there_is_a_log_all_the_same(

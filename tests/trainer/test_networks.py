@@ -157,6 +157,22 @@ def test_smooth_kernels_leave_no_checkerboard(kind: str) -> None:
             assert inside.std((2, 3)).max() < 1e-5 * inside.abs().max()
 
 
+def test_sub_pixels_begin_alike_and_still_learn_apart() -> None:
+    network = Generator(GeneratorSpec(base_channels=16, blocks=2, upsampling="subpixel"))
+    begin(network, "normal", 0.02, seeded())
+    enlarging = [layer for layer in network.spec.layers if layer.shuffles]
+    assert len(enlarging) == 2
+    for layer in enlarging:
+        module = network.get_submodule(layer.key)
+        values = torch.randn(1, layer.inputs, 6, 6, generator=seeded())
+        made = nn.functional.pixel_shuffle(module(values), 2)
+        assert torch.equal(made[..., ::2, ::2], made[..., 1::2, 1::2])
+    network(torch.rand(1, 3, 32, 32, generator=seeded())).square().mean().backward()
+    slope = network.get_submodule(enlarging[0].key).weight.grad
+    assert slope is not None
+    assert not torch.equal(slope[0], slope[1])
+
+
 def test_plain_kernels_do_leave_one() -> None:
     """So the test above measures something."""
     module = nn.ConvTranspose2d(8, 8, 4, 2, 1)

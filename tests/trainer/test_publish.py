@@ -38,6 +38,7 @@ def trained(spec: GeneratorSpec) -> Generator:
 
 @pytest.mark.parametrize("kind", SPECS)
 def test_a_published_model_translates_as_the_network_does(kind: str, tmp_path: Path) -> None:
+    pytest.importorskip("openvino", reason="OpenVINO is not installed")
     network = trained(SPECS[kind])
     path = tmp_path / "models" / "a2b.safetensors"
     seen = [pictures(seed, 1, 64) for seed in range(3)]

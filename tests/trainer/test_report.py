@@ -13,8 +13,8 @@ torch = pytest.importorskip("torch")
 
 from domains import tiny  # noqa: E402
 
+from engines.page.charts import MOST_POINTS, Chart, Curve  # noqa: E402
 from trainer.config import to_toml  # noqa: E402
-from trainer.curves import MOST_POINTS, Chart, Curve  # noqa: E402
 from trainer.report import write_report  # noqa: E402
 from trainer.samples import sample_sheet  # noqa: E402
 from trainer.verdict import headline, in_words, way  # noqa: E402

@@ -1,0 +1,1 @@
+"""How good a translated video is: steady, sharp, free of ghosts and seams, in step with its source."""
