@@ -13,8 +13,8 @@ from typing import Any, Generic, TypeVar
 import av
 import av.filter
 
-TAKEN = ("yuv4", "yuvj4", "yuva4", "gray", "gbrp")
-"""how the names of the formats begin that bwdif takes as they are"""
+TAKEN = ("yuv4", "yuvj4", "yuva4", "gray", "gbrp", "uyvy", "yuyv", "nv1")
+"""how the names of the formats begin that bwdif takes, the packed ones after their bytes are sorted"""
 
 Stamp = TypeVar("Stamp")
 

@@ -3,15 +3,17 @@
 from pathlib import Path
 from typing import Any
 
+TS_PACKET, TS_SYNC = 188, 0x47  # bytes, and the first of each (ISO/IEC 13818-1)
 EBML, SEGMENT = 0x1A45DFA3, 0x18538067  # Matroska's first two elements (RFC 9559)
+MOST_BOXES = 1000
 INDEXED = ("mov", "mp4")  # an index of every packet stands in the header
 
 
 def is_cut_short(path: Path, container: Any, stream: Any) -> bool:
     """Whether the file at `path` ends before what it promises.
 
-    MP4 and MOV list all packets with their places, Matroska says its length. Of other containers it is
-    not known (MPEG-TS has neither); there a torn last packet tells.
+    MP4 and MOV list all packets with their places, Matroska says its length, MPEG-TS has packets of
+    one length. Of other containers it is not known; there a torn last picture tells.
     """
     if not path.is_file():
         return False
@@ -19,6 +21,8 @@ def is_cut_short(path: Path, container: Any, stream: Any) -> bool:
     names = container.format.name.split(",")
     if "matroska" in names:
         return (_matroska_end(path) or 0) > size
+    if "mpegts" in names:
+        return _ends_within_a_packet(path, size)
     if any(name in names for name in INDEXED):
         return any(entry.pos + entry.size > size for entry in stream.index_entries)
     return False
@@ -45,3 +49,33 @@ def _matroska_end(path: Path) -> int | None:
             return None if unknown else place + value
         place += value
     return None
+
+
+def _ends_within_a_packet(path: Path, size: int) -> bool:
+    """Whether an MPEG-TS of plain packets ends with a part of one."""
+    begun = size % TS_PACKET
+    with path.open("rb") as file:
+        first = file.read(1)
+        file.seek(size - begun)
+        return begun > 0 and first[0] == TS_SYNC == file.read(1)[0]
+
+
+def lacks_index(path: Path) -> bool:
+    """Whether it is an MP4 or MOV without the index (moov) that makes it one.
+
+    Programs that write it at the end leave such a file when they are interrupted.
+    """
+    with path.open("rb") as file:
+        place, size = 0, path.stat().st_size
+        kinds: list[bytes] = []
+        while place + 8 <= size and len(kinds) < MOST_BOXES:
+            file.seek(place)
+            head = file.read(16)
+            length = int.from_bytes(head[:4], "big")
+            if length == 1:
+                length = int.from_bytes(head[8:16], "big")
+            kinds.append(head[4:8])
+            if length < 8:  # 0: to the end of the file
+                break
+            place += length
+    return kinds[:1] == [b"ftyp"] and b"mdat" in kinds and b"moov" not in kinds

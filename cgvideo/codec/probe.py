@@ -9,6 +9,7 @@ import av
 
 from cgvideo.clip import UNSPECIFIED, Clip, ColorTags, Light, Orientation, StreamInfo
 from cgvideo.codec.deinterlace import is_interlaced
+from cgvideo.codec.ending import lacks_index
 from cgvideo.codec.errors import local_name, reading
 from engines.errors import UserError
 
@@ -30,6 +31,12 @@ def probe(path: Path) -> Clip:
     Raises:
         UserError: the file does not exist, is no video, holds no picture that decodes.
     """
+    with reading(path):
+        if path.is_file() and lacks_index(path):
+            raise UserError(
+                f"{path} lacks its index (moov): it was cut short, or is still being written",
+                "Copy it again, or let a repair tool make the index",
+            )
     with reading(path), av.open(local_name(path), metadata_errors="replace") as container:
         stream = _main_video(path, container)
         frame, interlaced = _first_frames(path, container, stream)

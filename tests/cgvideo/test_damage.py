@@ -46,6 +46,7 @@ MAKERS: dict[str, Any] = {
         make_clip(folder / "whole.mp4", FRAMES), folder / "in.mp4", "+frag_keyframe+empty_moov"
     ),
     "Matroska": lambda folder: make_clip(folder / "in.mkv", FRAMES),
+    "MPEG-TS": lambda folder: make_clip(folder / "in.ts", FRAMES),
     "FLV": lambda folder: make_clip(folder / "in.flv", FRAMES),
     "AVI": lambda folder: make_clip(folder / "in.avi", FRAMES, time_base=Fraction(1, 25)),
 }
@@ -61,6 +62,12 @@ def test_a_file_cut_short_is_known_for_it(tmp_path: Path, kind: str) -> None:
     assert FRAMES // 3 < result.frames < FRAMES
     assert numbers(result.output)[:10] == list(range(10))
     assert any("cut short" in line for line in result.damage.lines())
+
+
+def test_an_mp4_without_its_index_is_said_to_lack_it(tmp_path: Path) -> None:
+    source = cut(make_clip(tmp_path / "in.mp4", 20))
+    with pytest.raises(UserError, match="lacks its index"):
+        convert(source, tmp_path / "out.mkv")
 
 
 def test_the_part_before_the_cut_alone_is_whole(tmp_path: Path) -> None:

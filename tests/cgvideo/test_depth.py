@@ -18,10 +18,14 @@ from clips import (
 from converting import IdentityEngine, convert, plan_for
 from numpy.typing import NDArray
 
+import cgvideo
 from engines.errors import UserError
 
 HEIGHT, WIDTH = 64, 256
 FRAMES = 3
+
+
+BT2020 = Tags("bt2020", False, (9, 9, 14))
 
 
 class Recording(IdentityEngine):
@@ -49,7 +53,9 @@ def ramp(bits: int = 10, tags: Tags = BT709) -> list[list[NDArray[np.uint16]]]:
 
 
 @pytest.mark.parametrize("bits", [10, 12])
-@pytest.mark.parametrize("tags", [BT709, BT709_FULL], ids=["limited", "full range"])
+@pytest.mark.parametrize(
+    "tags", [BT709, BT709_FULL, BT2020], ids=["limited", "full range", "BT.2020"]
+)
 def test_a_slope_of_many_bits_comes_back_level_by_level(
     tmp_path: Path, bits: int, tags: Tags
 ) -> None:
@@ -134,3 +140,12 @@ def test_a_format_that_no_encoder_knows_is_refused(tmp_path: Path) -> None:
     source = make_clip(tmp_path / "in.mp4", 2)
     with pytest.raises(UserError, match="does not encode 'yuv420p10le'"):
         plan_for(source, tmp_path / "out.webm", codec="vp9", preset="8", pixel_format="yuv420p10le")
+
+
+@pytest.mark.slow
+def test_a_real_engine_gives_more_than_eight_bits(tmp_path: Path) -> None:
+    """The whole way, through the interface that people use."""
+    source = make_planes(tmp_path / "in.mkv", ramp())
+    output = cgvideo.convert(source, output=tmp_path / "out.mkv", codec="ffv1", smooth="off")
+    row = next(read_deep_planes(output))[0][HEIGHT // 2]
+    assert len(np.unique(row)) > 1.3 * len(np.unique(row // 4))
