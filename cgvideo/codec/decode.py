@@ -157,7 +157,7 @@ class VideoSource:
     def _pictures(self, container: Any, stream: Any) -> Iterator[tuple[Any, Damage]]:
         """Decoded pictures, each with what went wrong since the one before."""
         packets = container.demux(stream)
-        skipped, torn = 0, False
+        skipped, torn, failing = 0, False, False
         while True:
             try:
                 packet = next(packets, None)
@@ -173,10 +173,10 @@ class VideoSource:
                 break
             except av.FFmpegError:
                 skipped += 1  # as players do
-                torn = True
+                torn, failing = not failing, True  # of many that fail, the last is no sign of a cut
                 continue
             if packet.size:
-                torn = packet.is_corrupt
+                torn, failing = packet.is_corrupt, False
             for picture in pictures:
                 yield picture, Damage(packets=skipped, concealed=int(picture.is_corrupt))
                 skipped = 0

@@ -1,11 +1,13 @@
 """Whether a file goes on to where its own header says that it ends."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 TS_PACKET, TS_SYNC = 188, 0x47  # bytes, and the first of each (ISO/IEC 13818-1)
 EBML, SEGMENT = 0x1A45DFA3, 0x18538067  # Matroska's first two elements (RFC 9559)
-MOST_BOXES = 1000
+MOST_BOXES = 100_000
+GIF_TRAILER = b";"
 INDEXED = ("mov", "mp4")  # an index of every packet stands in the header
 
 
@@ -24,7 +26,12 @@ def is_cut_short(path: Path, container: Any, stream: Any) -> bool:
     if "mpegts" in names:
         return _ends_within_a_packet(path, size)
     if any(name in names for name in INDEXED):
-        return any(entry.pos + entry.size > size for entry in stream.index_entries)
+        beyond = any(entry.pos + entry.size > size for entry in stream.index_entries)
+        return beyond or _ends_within_a_fragment(path, size)
+    if "gif" in names:
+        with path.open("rb") as file:
+            file.seek(max(0, size - 16))
+            return not file.read().rstrip(b"\0").endswith(GIF_TRAILER)
     return False
 
 
@@ -65,17 +72,29 @@ def lacks_index(path: Path) -> bool:
 
     Programs that write it at the end leave such a file when they are interrupted.
     """
+    kinds = [kind for kind, _ in _boxes(path)]
+    return kinds[:1] == [b"ftyp"] and b"mdat" in kinds and b"moov" not in kinds
+
+
+def _ends_within_a_fragment(path: Path, size: int) -> bool:
+    """Whether an MP4 in fragments ends before its last one does."""
+    boxes = list(_boxes(path))
+    return any(kind == b"moof" for kind, _ in boxes) and boxes[-1][1] != size
+
+
+def _boxes(path: Path) -> Iterator[tuple[bytes, int]]:
+    """(kind, end) of the outermost boxes of an MP4 or MOV (ISO/IEC 14496-12), or of whatever it is."""
+    place, size = 0, path.stat().st_size
     with path.open("rb") as file:
-        place, size = 0, path.stat().st_size
-        kinds: list[bytes] = []
-        while place + 8 <= size and len(kinds) < MOST_BOXES:
+        for _ in range(MOST_BOXES):
             file.seek(place)
             head = file.read(16)
+            if len(head) < 8:
+                return
             length = int.from_bytes(head[:4], "big")
             if length == 1:
                 length = int.from_bytes(head[8:16], "big")
-            kinds.append(head[4:8])
-            if length < 8:  # 0: to the end of the file
-                break
-            place += length
-    return kinds[:1] == [b"ftyp"] and b"mdat" in kinds and b"moov" not in kinds
+            place = place + length if length else size  # 0: to the end of the file
+            yield head[4:8], place
+            if 0 < length < 8 or place >= size:
+                return

@@ -46,6 +46,9 @@ MAKERS: dict[str, Any] = {
         make_clip(folder / "whole.mp4", FRAMES), folder / "in.mp4", "+frag_keyframe+empty_moov"
     ),
     "Matroska": lambda folder: make_clip(folder / "in.mkv", FRAMES),
+    "GIF": lambda folder: make_clip(
+        folder / "in.gif", FRAMES, codec="gif", pixel_format="rgb8", time_base=Fraction(1, 100)
+    ),
     "MPEG-TS": lambda folder: make_clip(folder / "in.ts", FRAMES),
     "FLV": lambda folder: make_clip(folder / "in.flv", FRAMES),
     "AVI": lambda folder: make_clip(folder / "in.avi", FRAMES, time_base=Fraction(1, 25)),
@@ -62,6 +65,24 @@ def test_a_file_cut_short_is_known_for_it(tmp_path: Path, kind: str) -> None:
     assert FRAMES // 3 < result.frames < FRAMES
     assert numbers(result.output)[:10] == list(range(10))
     assert any("cut short" in line for line in result.damage.lines())
+
+
+def test_many_packets_that_fail_are_no_cut(tmp_path: Path) -> None:
+    """AV1 does not go on after damage: the last packet fails as all before it did."""
+    source = make_clip(
+        tmp_path / "in.mp4", 40, codec="libsvtav1", options={"preset": "10", "crf": "20"}
+    )
+    with av.open(source) as container:
+        places = [
+            packet.pos for packet in container.demux(video=0) if packet.size and packet.pos > 0
+        ]
+    content = bytearray(source.read_bytes())
+    for place in places[20:]:
+        content[place : place + 8] = bytes(255 - byte for byte in content[place : place + 8])
+    source.write_bytes(content)
+    damage = convert(source, tmp_path / "out.mkv").damage
+    assert damage.is_real
+    assert not damage.cut_short
 
 
 def test_an_mp4_without_its_index_is_said_to_lack_it(tmp_path: Path) -> None:
