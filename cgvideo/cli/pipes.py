@@ -53,6 +53,10 @@ def through_pipes(
         raise UserError("A pipe goes with one input", "Convert the others by commands of their own")
     if PIPE in inputs and settings.output is None:
         raise UserError("Standard input has no name for the result", "Give -o FILE, or -o -")
+    if to_pipe and outgoing is None and sys.stdout.isatty():
+        raise UserError(
+            "Standard output is a terminal, which shows no video", "Pipe it, or give -o FILE"
+        )
     with tempfile.TemporaryDirectory(prefix="cgvideo-") as folder:
         if PIPE in inputs:
             inputs = [Path(folder) / "standard-input"]

@@ -38,6 +38,7 @@ BT2020_TO_BT709 = np.array(
     np.float32,
 )
 CURVE_STEPS = 1 << 14
+STRIP = 64  # rows at once: what is in between stays in the processor's cache
 
 
 class ToneMap:
@@ -62,19 +63,24 @@ class ToneMap:
 
     def __call__(self, coded: NDArray[np.uint16]) -> Pixels:
         """`[H, W, 3 or 4]` of 0 to 65535 becomes float32 of 0 to 1; a fourth channel stays."""
-        light = self._light[coded[..., :3]]
+        pixels: Pixels = np.empty(coded.shape, np.float32)
+        for top in range(0, len(coded), STRIP):
+            rows = slice(top, top + STRIP)
+            pixels[rows, :, :3] = self._mapped(coded[rows, :, :3])
+        if coded.shape[2] == 4:
+            pixels[..., 3] = coded[..., 3] * np.float32(1 / 65535)
+        return pixels
+
+    def _mapped(self, coded: NDArray[np.uint16]) -> NDArray[Any]:
+        light = self._light.take(coded)
         if self._hlg:
             luminance = cv2.transform(light, np.array([LUMINANCE_2020], np.float32))
             light *= (HLG_PEAK * cv2.pow(luminance, HLG_GAMMA - 1))[..., None]
         light = _within(cv2.transform(light, BT2020_TO_BT709))
-        brightest = np.clip(light.max(axis=2), 0, self._most)
+        brightest = np.minimum(_over_colors(np.maximum, light), np.float32(self._most))
         place = np.sqrt(brightest / np.float32(self._most)) * (CURVE_STEPS - 1)
-        light *= self._gain[np.rint(place).astype(np.int32)][..., None]
-        pixels: Pixels = np.empty(coded.shape, np.float32)
-        pixels[..., :3] = cv2.pow(np.minimum(light, 1), 1 / DISPLAY_GAMMA)
-        if coded.shape[2] == 4:
-            pixels[..., 3] = coded[..., 3] * np.float32(1 / 65535)
-        return pixels
+        light *= self._gain.take(np.rint(place).astype(np.int32))[..., None]
+        return np.asarray(cv2.pow(np.minimum(light, 1), 1 / DISPLAY_GAMMA))
 
 
 def curve(light: NDArray[Any], peak: float) -> NDArray[Any]:
@@ -122,9 +128,14 @@ def _hlg_light() -> NDArray[np.float32]:
     return np.where(code <= 0.5, code**2 / 3, bright).astype(np.float32)
 
 
+def _over_colors(which: np.ufunc, light: NDArray[Any]) -> NDArray[Any]:
+    """`which` (np.maximum or np.minimum) of the three; ten times as fast as along the axis."""
+    return np.asarray(which(which(light[..., 0], light[..., 1]), light[..., 2]))
+
+
 def _within(light: NDArray[Any]) -> NDArray[Any]:
     """Mix colours with a negative component with gray of their luminance, as much as it takes."""
-    outside = light.min(axis=2) < 0
+    outside = _over_colors(np.minimum, light) < 0
     if outside.any():
         colors = light[outside]
         gray = np.maximum(colors @ np.array(LUMINANCE_709, np.float32), 0)[:, None]
