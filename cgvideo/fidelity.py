@@ -1,6 +1,6 @@
 """What a conversion keeps of the source's depth, range of light and transparency."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cgvideo.clip import UNSPECIFIED, Clip, ColorTags
 from cgvideo.codec.color import Development, depth_of, holds_alpha, is_rgb
@@ -49,6 +49,8 @@ def choose_fidelity(clip: Clip, settings: Settings, coded: tuple[int, int]) -> F
     deep = kept > 8
     notices = []
     color = clip.color.for_rgb() if is_rgb(pixel_format) else clip.color.for_yuv(coded[0])
+    if codec == "prores":  # which cannot say that its range is full
+        color = replace(color, full_range=False)
     peak = None
     if clip.color.is_hdr:
         kind = "HLG" if clip.color.transfer == HLG else "PQ"

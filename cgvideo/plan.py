@@ -171,6 +171,10 @@ def make_plan(
             f"{muxer} with {settings.codec} loses the shape of a pixel ({aspect}): the picture is"
             f" shown stretched{mend}"
         )
+    if muxer == "nut" and settings.codec == "ffv1":
+        notices.append(
+            "nut with ffv1 loses colour tags and range; --codec h264 --crf 0 is lossless, too"
+        )
     encoding = _choose_encoding(clip, size, settings, orientation, fidelity)
     work_size = working_size(size, settings.work_size)
     tiling = engine.tiling if isinstance(engine, TiledEngine) else None

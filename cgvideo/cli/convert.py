@@ -48,7 +48,7 @@ def convert(
         None,
         help="h264 (plays everywhere), hevc and av1 (smaller, 10 bits), vp9, prores (for editing: 10 bits,"
         " transparency), ffv1 (lossless); on an NVIDIA GPU where `cgvideo doctor` finds them:"
-        " h264_nvenc, hevc_nvenc. Default: h264; ffv1 into a pipe.",
+        " h264_nvenc, hevc_nvenc. Default: h264, lossless into a pipe.",
     ),
     crf: float | None = typer.Option(
         None,
@@ -134,6 +134,7 @@ def convert(
     from engines.library import find_model
 
     to_pipe = output == PIPE
+    lossless = to_pipe and codec is None
     if to_pipe and as_json:
         raise UserError("Standard output cannot take both the video and --json", "Give -o a file")
     if pipe not in FORMATS:
@@ -146,9 +147,9 @@ def convert(
         max_size=max_size,
         strength=strength,
         smooth=smooth,
-        codec=codec or ("ffv1" if to_pipe else "h264"),
-        crf=crf,
-        preset=preset,
+        codec=codec or "h264",
+        crf=0 if lossless and crf is None else crf,
+        preset="ultrafast" if lossless and preset is None else preset,
         pixel_format=pix_fmt,
         tonemap=tonemap,
         strict=strict,

@@ -1,6 +1,7 @@
 """Encoders, their settings, and the part file that a segment becomes."""
 
 import os
+from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from fractions import Fraction
@@ -60,6 +61,8 @@ class Codec:
     """takes odd sides whatever the chroma"""
     part: str = "nut"
     """the muxer of parts"""
+    rounds_times: bool = False
+    """the encoder counts time in ticks of its own; it codes frames in the order in which they are shown"""
     says_aspect: bool = True
     """the shape of a pixel stands in the stream itself"""
 
@@ -131,6 +134,7 @@ CODECS = {
         muxers=("matroska", "mp4", "webm", "nut"),
         worst_crf=63,
         odd=True,
+        rounds_times=True,
         says_aspect=False,
     ),
     "prores": Codec(
@@ -293,6 +297,8 @@ def write_part(frames: Iterable[tuple[int, Pixels]], path: Path, encoding: Encod
     convert = FromRgb(encoding.color, encoding.size, encoding.pixel_format)
     count = 0
     first_pts: int | None = None
+    waiting: deque[int] = deque()
+    rounds = CODECS[encoding.codec].rounds_times
     with (
         writing(path),
         av.open(
@@ -318,8 +324,17 @@ def write_part(frames: Iterable[tuple[int, Pixels]], path: Path, encoding: Encod
             picture = convert(pixels)
             picture.pts = pts - first_pts
             picture.time_base = encoding.time_base
-            container.mux(stream.encode(picture))
+            waiting.append(picture.pts)
+            container.mux(_in_time(stream.encode(picture), waiting, rounds))
             count += 1
         if count:
-            container.mux(stream.encode(None))
+            container.mux(_in_time(stream.encode(None), waiting, rounds))
     return count
+
+
+def _in_time(packets: list[Any], waiting: deque[int], rounds: bool) -> list[Any]:
+    """Packets with the times of their frames, `waiting` in order, where the encoder `rounds` them."""
+    if rounds:
+        for packet in packets:
+            packet.pts = packet.dts = waiting.popleft()
+    return packets

@@ -15,6 +15,7 @@ from engines.errors import UserError
 
 FIRST_FRAME_PACKETS = 500  # a picture must come within so many packets of the video stream
 VIEW_ID = 29  # AV_FRAME_DATA_VIEW_ID
+FASTEST = 240  # frames a second; SVT-AV1 takes no more
 LOOKED_AT = 5  # frames, to see whether the video is interlaced
 _TURNS = {
     90: Orientation(0, -1, 1, 0),
@@ -160,10 +161,10 @@ def _sample_aspect_ratio(stream: Any) -> Fraction:
 
 
 def _rate(stream: Any) -> Fraction:
-    for rate in (stream.average_rate, stream.guessed_rate, stream.base_rate):
-        if rate and 0 < rate <= 1000:
-            return Fraction(rate)
-    return Fraction(25)
+    """Of what FFmpeg makes up, the first that a camera may have had: often it is the clock's."""
+    rates = [stream.average_rate, stream.guessed_rate, stream.base_rate]
+    usual = [Fraction(rate) for rate in rates if rate and 0 < rate <= FASTEST]
+    return usual[0] if usual else Fraction(25)
 
 
 def _duration(container: Any, stream: Any, time_base: Fraction) -> float | None:

@@ -4,6 +4,7 @@ Programs hand it on through pipes. It knows one constant rate and neither sound 
 """
 
 import itertools
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -11,7 +12,15 @@ import av
 import numpy as np
 
 from cgvideo.codec.errors import local_name, reading
+from cgvideo.codec.streams import packet_time
 from engines.errors import UserError
+
+MILLISECOND = Fraction(1, 1000)
+USUAL_RATES = [
+    *(Fraction(rate) for rate in range(1, 121)),
+    *(Fraction(rate * 1000, 1001) for rate in (24, 30, 48, 60, 120)),
+]
+NEAR = 4e-4  # between 24 and 24000/1001 lies one in a thousand
 
 COLOR_SPACES = {
     "yuv420p": "420mpeg2",
@@ -34,38 +43,54 @@ def write_y4m(source: Path, target: BinaryIO) -> list[str]:
         UserError: Y4M has no word for its pixel format.
     """
     count = 0
-    times: list[int] = []
+    times = _times(source)
     with reading(source), av.open(local_name(source)) as container:
         stream: Any = container.streams.video[0]
         for frame in container.decode(stream):
             if count == 0:
-                target.write(_header(stream, frame))
+                target.write(_header(stream, frame, _rate(times)))
             target.write(b"FRAME\n")
             for plane in frame.planes:
                 rows = np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)
                 width = plane.width * (2 if frame.format.components[0].bits > 8 else 1)
                 target.write(np.ascontiguousarray(rows[:, :width]).data)
             count += 1
-            times.append(frame.pts)
         lost = []
         if len(container.streams) > 1:
             lost.append("Y4M holds the pictures alone: sound and all else are left out")
         steps = {later - earlier for earlier, later in itertools.pairwise(times)}
-        if steps and max(steps) - min(steps) > 1:
+        if steps and max(steps) - min(steps) > MILLISECOND:  # as Matroska rounds
             lost.append("Y4M knows one rate: the frames' own times are lost")
     return lost
 
 
-def _header(stream: Any, frame: Any) -> bytes:
-    color_space = COLOR_SPACES.get(frame.format.name)
+def _times(path: Path) -> list[Fraction]:
+    """When each frame is shown, in seconds."""
+    with reading(path), av.open(local_name(path)) as container:
+        packets = container.demux(container.streams.video[0])
+        return sorted(packet_time(packet) or Fraction(0) for packet in packets if packet.size)
+
+
+def _rate(times: list[Fraction]) -> Fraction:
+    """Frames a second by the frames' own times; the usual rate next to that where one is near."""
+    span = times[-1] - times[0]
+    if not span:
+        return Fraction(25)
+    measured = (len(times) - 1) / span
+    nearest = min(USUAL_RATES, key=lambda rate: abs(rate - measured))
+    near = abs(nearest / measured - 1) < NEAR
+    return nearest if near else measured.limit_denominator(1001)
+
+
+def _header(stream: Any, frame: Any, rate: Fraction) -> bytes:
+    color_space = COLOR_SPACES.get(frame.format.name.replace("yuvj", "yuv"))
     if color_space is None:
         raise UserError(
             f"Y4M has no word for {frame.format.name}",
             f"Choose a --pix-fmt from {', '.join(COLOR_SPACES)}",
         )
-    rate = stream.average_rate or stream.guessed_rate
     aspect = stream.sample_aspect_ratio or 1
-    full = int(frame.color_range) == 2
+    full = int(frame.color_range) == 2 or frame.format.name.startswith("yuvj")
     words = [
         "YUV4MPEG2",
         f"W{frame.width}",

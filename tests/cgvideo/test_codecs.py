@@ -5,9 +5,10 @@ from pathlib import Path
 
 import av
 import pytest
-from clips import make_clip, packets, read_numbers, video_tick
+from clips import BT709_FULL, make_clip, packets, read_numbers, video_tick
 from converting import MODEL, IdentityEngine, convert, plan_for
 
+from cgvideo.codec.decode import VideoSource
 from cgvideo.codec.probe import probe
 from cgvideo.pipeline import Stopped, StopRequest, run
 from cgvideo.plan import SEGMENT_FRAMES, make_plan
@@ -85,6 +86,30 @@ def test_a_pixel_keeps_its_shape(tmp_path: Path, codec: str) -> None:
     notices = plan_for(source, tmp_path / "other.mkv", **settings).notices
     lost = any("shown stretched" in notice for notice in notices)
     assert lost is (codec in ("av1", "vp9", "prores"))
+
+
+def test_a_clock_finer_than_the_encoders_own_is_kept(tmp_path: Path) -> None:
+    """libvpx counts in ten-millionths of a second."""
+    source = make_clip(
+        tmp_path / "in.mp4",
+        12,
+        time_base=Fraction(1, 23_040_000),
+        pts=lambda number: 767_849 * number,
+    )
+    output = convert(source, tmp_path / "out.mp4", codec="vp9", preset="8").output
+    assert read_numbers(output) == read_numbers(source)
+
+
+def test_prores_of_a_full_range_source_looks_the_same(tmp_path: Path) -> None:
+    """ProRes has limited range only, and players take it so."""
+    source = make_clip(tmp_path / "in.mp4", 3, tags=BT709_FULL)
+    output = convert(source, tmp_path / "out.mov", codec="prores", preset="hq").output
+    assert probe(output).color.full_range is not True
+    pictures = [
+        next(VideoSource(probe(path), (64, 96)).frames()).pixels.astype(int)
+        for path in (source, output)
+    ]
+    assert abs(pictures[0].mean() - pictures[1].mean()) < 1
 
 
 def test_webm_takes_sound_that_it_does_not_know_as_opus(tmp_path: Path) -> None:
