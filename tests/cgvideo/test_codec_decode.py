@@ -196,6 +196,19 @@ def test_equal_times_are_told_apart_by_a_tick_and_counted(tmp_path: Path) -> Non
     assert damage_of(source, frames).moved_pts == 5
 
 
+def test_times_that_are_swapped_among_neighbours_are_sorted() -> None:
+    """As FFmpeg makes them up for H.264 in AVI, which knows no pts."""
+
+    class Picture:
+        def __init__(self, pts: int, dts: int | None) -> None:
+            self.pts, self.dts, self.duration = pts, dts, 1
+
+    pts = [2, 3, 5, 4, 6, 9, 8, 10, 7, 11, 13, 12, 14, 16, 15]
+    dts = [*range(3, 16), None, None]
+    pictures = [(Picture(*stamps), Damage()) for stamps in zip(pts, dts, strict=True)]
+    assert [time for _, (time, _, _) in decode._timed(pictures)] == list(range(2, 17))
+
+
 def test_damaged_packets_are_skipped_and_counted(tmp_path: Path) -> None:
     source = source_of(_damaged(make_clip(tmp_path / "in.mp4", FRAMES)))
     frames = list(source.frames())
