@@ -20,7 +20,8 @@ from cgvideo.codec.images import writing as room
 from cgvideo.folder import plan_folder
 from cgvideo.folder_run import FolderResult, run_folder
 from cgvideo.manifest import Entry, Manifest
-from cgvideo.pipeline import Stopped, StopRequest, run
+from cgvideo.pipeline import run
+from cgvideo.progress import Stopped, StopRequest
 from cgvideo.settings import Settings
 from engines.engine import EngineRequest
 from engines.errors import UserError
