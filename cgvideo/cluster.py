@@ -2,6 +2,7 @@
 
 import logging
 import os
+import socket
 from collections import deque
 from typing import Any
 
@@ -9,6 +10,8 @@ from cgvideo.codec.decode import Seam
 from cgvideo.crew import Crew, Rendered
 from cgvideo.worker import Post, Worker
 from engines.errors import UserError, first_line
+
+CONNECTING_SECONDS = 10.0
 
 
 class Cluster(Crew):
@@ -80,13 +83,21 @@ def _connected(address: str) -> Any:
     except ImportError as error:
         raise UserError("Ray is not installed", "pip install 'cgvideo[ray]'") from error
     try:
+        _reach(address)
         ray.init(address, logging_level=logging.ERROR, log_to_driver=False)
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         raise UserError(
             f"There is no Ray cluster at {address} ({first_line(error)})",
             "Start one with ray start --head, or give --ray HOST:PORT",
         ) from error
     return ray
+
+
+def _reach(address: str) -> None:
+    """Raise OSError where nobody listens: Ray would try again for minutes."""
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    if port.isdigit():
+        socket.create_connection((host, int(port)), CONNECTING_SECONDS).close()
 
 
 def _reason(error: BaseException) -> str:
