@@ -4,6 +4,7 @@ import itertools
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from cgvideo.codec.check import check
@@ -160,7 +161,7 @@ class _Rendering:
     def _smoothed(self, frames: Iterator[TranslatedFrame]) -> Iterator[TranslatedFrame]:
         if not self.plan.smooth:
             return frames
-        return self.stages.timed("smooth", smoothed(frames, self.plan.smooth))
+        return smoothed(frames, self.plan.smooth, working=partial(self.stages.working, "smooth"))
 
     def _with_statistics(self, frames: Iterator[Frame], first: int) -> Iterator[Frame]:
         """From number `first` on, frames with the statistics that they are to be translated with."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from cgvideo.cli.folder import convert_folder, folder_output
 from cgvideo.cli.reports import INTERRUPTED
 from engines.errors import UserError
 
@@ -14,10 +15,11 @@ if TYPE_CHECKING:
     from cgvideo.cli.interrupt import Interruption
     from cgvideo.settings import Settings
     from engines.model_file import Model
+    from engines.store import EngineStore
 
 
 def convert(
-    inputs: list[Path] = typer.Argument(..., help="Videos and pictures (PNG, JPEG) to convert."),
+    inputs: list[Path] = typer.Argument(..., help="Videos, pictures and folders to convert."),
     model: str = typer.Option(
         "summer2winter", "--model", "-m", help="A name from `cgvideo models`, or a model file."
     ),
@@ -25,8 +27,8 @@ def convert(
         None,
         "--output",
         "-o",
-        help="File to write, or an existing folder. Default: INPUT.MODEL beside the input, with its"
-        " suffix where that container fits, else .mkv.",
+        help="File to write, or an existing folder; of a folder, the folder to write. Default:"
+        " INPUT.MODEL beside the input, with its suffix where that container fits, else .mkv.",
     ),
     start: float = typer.Option(0.0, help="Begin so many seconds into the clip."),
     duration: float | None = typer.Option(None, help="Convert so many seconds. Default: all."),
@@ -68,6 +70,31 @@ def convert(
     overwrite: bool = typer.Option(
         False, "--overwrite", help="Replace an existing output. Default: refuse."
     ),
+    picture_format: str | None = typer.Option(
+        None,
+        "--format",
+        help="Format of pictures: png, jpeg, webp, tiff, bmp, gif, avif, heic. Default: their own.",
+    ),
+    quality: int | None = typer.Option(
+        None,
+        help="Quality of pictures, 1 to 100. Default: 95 (jpeg), 90 (webp), 80 (avif), 85 (heic);"
+        " a WebP without loss stays so.",
+    ),
+    max_pixels: int = typer.Option(
+        200_000_000, help="Refuse pictures of more pixels. Default: 200 million."
+    ),
+    include: list[str] = typer.Option(
+        [], help="Of a folder, only files that match this glob (again for more). Default: all."
+    ),
+    exclude: list[str] = typer.Option(
+        [], help="Of a folder, no files or folders that match this glob. Default: none left out."
+    ),
+    skip_existing: bool = typer.Option(
+        False,
+        "--skip-existing",
+        help="Of a folder that was converted before, only what is new or changed, by content."
+        " Default: refuse.",
+    ),
     backend: str = typer.Option("auto", help="Runtime: auto, openvino, torch or tensorrt."),
     device: str = typer.Option("auto", help="Device of the runtime: auto, cpu, gpu or cuda."),
     precision: str = typer.Option(
@@ -107,7 +134,7 @@ def convert(
         False, "--debug", help="Show tracebacks instead of one-line errors."
     ),
 ) -> None:
-    """Convert videos and pictures.
+    """Convert videos and pictures, one by one or whole folders.
 
     A run that was interrupted goes on where it stopped: give the same command again.
     """
@@ -130,6 +157,12 @@ def convert(
         audio=not no_audio,
         compare=compare,
         overwrite=overwrite,
+        format=picture_format,
+        quality=quality,
+        max_pixels=max_pixels,
+        include=tuple(include),
+        exclude=tuple(exclude),
+        skip_existing=skip_existing,
         backend=backend,
         device=device,
         precision=precision,
@@ -184,7 +217,13 @@ def convert_all(
             display.left(interruption.left, len(inputs))
             raise typer.Exit(INTERRUPTED)
         try:
-            convert_one(source, model, settings, display, interruption, dry_run)
+            if source.is_dir():
+                output = folder_output(source, model, settings) if len(inputs) > 1 else None
+                convert_folder(
+                    source, model, settings, display, interruption, output, dry_run, debug
+                )
+            else:
+                convert_one(source, model, settings, display, interruption, dry_run)
         except UserError as error:
             if len(inputs) == 1 or debug:
                 raise
@@ -209,10 +248,9 @@ def convert_one(
         typer.Exit: the user stopped it.
     """
     from cgvideo.cli.wording import building_line, waiting_line
-    from cgvideo.codec.images import is_picture
-    from cgvideo.convert import prepared, prepared_picture, remember_choices, run_picture
-    from cgvideo.estimate import estimate
-    from cgvideo.pipeline import Stopped, run
+    from cgvideo.convert import as_picture
+    from cgvideo.pictures import prepared_picture, run_picture
+    from cgvideo.pipeline import Stopped
     from engines.store import EngineStore
 
     interruption.rendering = False
@@ -220,9 +258,7 @@ def convert_one(
         on_build=lambda key: display.note(building_line(key, model)),
         on_wait=lambda key: display.note(waiting_line(model)),
     )
-    if source.is_dir():
-        raise UserError(f"{source} is a folder", "Name the files in it")
-    if is_picture(source):
+    if as_picture(source, settings):
         with prepared_picture(source, model, settings, store) as (picture_plan, engine):
             if dry_run:
                 display.explain_picture(picture_plan, engine, model)
@@ -230,11 +266,38 @@ def convert_one(
             interruption.rendering = True
             display.picture_done(source, run_picture(picture_plan, engine))
         return
+    try:
+        convert_video(source, model, settings, display, interruption, store, dry_run)
+    except Stopped:
+        display.left(interruption.left, interruption.total)
+        raise typer.Exit(INTERRUPTED) from None
+
+
+def convert_video(
+    source: Path,
+    model: "Model",
+    settings: "Settings",
+    display: "Display",
+    interruption: "Interruption",
+    store: "EngineStore",
+    dry_run: bool = False,
+) -> list[str]:
+    """Convert one video with everything said to the user, and give what could not be kept, a line each.
+
+    Raises:
+        UserError: something the user can mend.
+        Stopped: the user wanted to stop.
+    """
+    from cgvideo.cli.wording import damage_lines
+    from cgvideo.convert import prepared, remember_choices
+    from cgvideo.estimate import estimate
+    from cgvideo.pipeline import Stopped, run
+
     display.preparing(source)
     with prepared(source, model, settings, store) as (plan, engine):
         display.explain(plan, engine, model, estimate(plan, engine))
         if dry_run:
-            return
+            return []
         interruption.rendering = True
         remember_choices(plan)
         try:
@@ -242,6 +305,6 @@ def convert_one(
                 result = run(plan, engine, display, interruption.stop)
         except Stopped as stopped:
             display.stopped(plan, stopped)
-            display.left(interruption.left, interruption.total)
-            raise typer.Exit(INTERRUPTED) from None
+            raise
     display.finished(result)
+    return [*plan.notices, *damage_lines(result), *result.steps]
