@@ -86,11 +86,11 @@ def main() -> None:
             return statistics
 
         tiled_engine.TiledEngine.measure = timed
+        grid = engine.tiling.grid
         result = run_picture(plan, engine)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     print(f"translated and written in {result.seconds:.1f} s, peak {peak / GIB:.2f} GiB")
     translated = cv2.imread(str(result.output))
-    grid = engine.tiling.grid
     rows = sorted({row.first for row, _ in grid.tiles()} - {0})
     columns = sorted({column.first for _, column in grid.tiles()} - {0})
     print(
