@@ -23,6 +23,7 @@ from cgvideo.pipeline import Result, StopRequest, run
 from cgvideo.plan import (
     Plan,
     choose_output,
+    engine_pixels,
     engine_size,
     make_plan,
     usual_suffix,
@@ -134,7 +135,8 @@ def prepared(
     clip = probe(source)
     output = choose_output(source, model.name, settings, usual_suffix(clip, settings))
     size = working_size(clip.upright_size, settings.max_size)
-    request = engine_request(settings, engine_size(working_size(size, settings.work_size), model))
+    size = engine_size(working_size(size, settings.work_size), model)
+    request = replace(engine_request(settings, size), pixels=engine_pixels(clip, settings, output))
     # Decided before the streams are known: a run that goes on must come to the same tiles.
     tiling = tiling_for(model, request, settings)
     streams = _remembered_streams(output, model, replace(request, size=tiling.grid.tile))

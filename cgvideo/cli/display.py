@@ -14,7 +14,6 @@ from cgvideo.cli.reports import emit, say
 from cgvideo.cli.wording import (
     Speed,
     cost_of_smaller,
-    damage_lines,
     explanation,
     folder_lines,
     folder_progress_line,
@@ -237,7 +236,7 @@ class PlainDisplay(Watch):
             self.say(f"{inputs} of {total} inputs are left; give the same command again to go on.")
 
     def finished(self, result: Result) -> None:
-        for line in damage_lines(result):
+        for line in result.damage.lines():
             self.say(f"note: {line}")
         self.say(result_line(result))
 
@@ -421,6 +420,7 @@ class JsonDisplay(Watch):
             seconds=result.seconds,
             bytes=result.bytes,
             damaged_packets=result.damage.packets,
+            concealed_frames=result.damage.concealed,
             moved_pts=result.damage.moved_pts,
             cut_short=result.damage.cut_short,
             stage_seconds=result.stage_seconds,

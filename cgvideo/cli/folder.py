@@ -56,7 +56,8 @@ def convert_folder(
     interruption.rendering = True
 
     def video(path: Path, own: "Settings") -> list[str]:
-        return convert_video(path, model, own, display, interruption, store)
+        result = convert_video(path, model, own, display, interruption, store)
+        return [] if result is None else list(result.notices)
 
     result = run_folder(plan, model, store, video, display, interruption.stop, debug)
     display.folder_finished(plan, result)

@@ -223,20 +223,6 @@ def stop_lines(plan: Plan, stopped: Stopped) -> list[str]:
     return lines
 
 
-def damage_lines(result: Result) -> list[str]:
-    """What decoding had to put up with."""
-    damage, lines = result.damage, []
-    if damage.packets:
-        lines.append(f"{damage.packets} damaged packets of the source were skipped")
-    if damage.moved_pts:
-        lines.append(
-            f"{damage.moved_pts} frames did not come after the one before; moved by a tick"
-        )
-    if damage.cut_short:
-        lines.append("the source ends with a read error; converted up to there")
-    return lines
-
-
 def result_line(result: Result) -> str:
     """The one line at the end: frames, seconds, speed, size, where."""
     speed = result.frames_rendered / result.seconds if result.seconds else 0.0
