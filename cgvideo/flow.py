@@ -5,7 +5,7 @@ A flow `here -> there` is float32 `[H, W, 2]`, (x, y) in pixels: what is at `p` 
 """
 
 from functools import lru_cache
-from typing import Literal
+from typing import Any, Literal, cast
 
 import cv2
 import numpy as np
@@ -64,7 +64,8 @@ def at_size(flow: Flow, size: tuple[int, int]) -> Flow:
     height, width = size
     if (rows, columns) == (height, width):
         return flow
-    longer = flow * np.array([width / columns, height / rows], np.float32)
+    scale = np.array([width / columns, height / rows], np.float32)
+    longer = flow * (scale[0] if scale[0] == scale[1] else scale)  # one factor is much faster
     return np.asarray(
         cv2.resize(longer, (width, height), interpolation=cv2.INTER_LINEAR), np.float32
     )
@@ -82,12 +83,11 @@ def warped(there: NDArray[np.generic], flow: Flow, kernel: Kernel = "lanczos") -
     Each pixel takes what lies at `p + flow[p]`, by a kernel of 2x2, 4x4 or 8x8 taps (positions are rounded to
     1/32 of a pixel). Beyond the edges the picture is mirrored; `inside` says where that was.
     """
-    across, down = _grid(flow.shape[:2])
     brought = cv2.remap(
         np.ascontiguousarray(there),
-        across + flow[..., 0],
-        down + flow[..., 1],
-        KERNELS[kernel],
+        flow,
+        cast(Any, None),
+        KERNELS[kernel] | cv2.WARP_RELATIVE_MAP,
         borderMode=cv2.BORDER_REFLECT,  # the other kind never ends where a side is 1
     )
     return np.asarray(brought)

@@ -4,6 +4,7 @@ import itertools
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -60,6 +61,8 @@ class Result:
     stage_seconds: dict[str, float]
     steps: tuple[str, ...] = ()
     """where an engine went on with smaller tiles: from there on frames are within one level"""
+    notices: tuple[str, ...] = ()
+    """what the plan said before, and what could not be kept"""
 
 
 def run(
@@ -116,6 +119,7 @@ def run(
         damage=damage,
         stage_seconds=dict(render.stages.seconds),
         steps=steps,
+        notices=(*plan.notices, *damage.lines(), *steps),
     )
 
 
@@ -166,7 +170,7 @@ class _Rendering:
     def _smoothed(self, frames: Iterator[TranslatedFrame]) -> Iterator[TranslatedFrame]:
         if not self.plan.smooth:
             return frames
-        return self.stages.timed("smooth", smoothed(frames, self.plan.smooth))
+        return smoothed(frames, self.plan.smooth, working=partial(self.stages.working, "smooth"))
 
     def _with_statistics(self, frames: Iterator[Frame], first: int) -> Iterator[Frame]:
         """From number `first` on, frames with the statistics that they are to be translated with."""

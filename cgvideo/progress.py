@@ -58,10 +58,11 @@ class StageTimes:
     def __init__(self) -> None:
         self.seconds: defaultdict[str, float] = defaultdict(float)
         self._inner = threading.local()
+        self._adding = threading.Lock()
 
     @contextmanager
-    def working(self, stage: str) -> Iterator[None]:
-        """Count the time of the block as work of `stage`."""
+    def working(self, stage: str, threads: int = 1) -> Iterator[None]:
+        """Count the time of the block as work of `stage`, which so many `threads` share."""
         outer = getattr(self._inner, "seconds", 0.0)
         self._inner.seconds = 0.0
         began = time.perf_counter()
@@ -69,7 +70,8 @@ class StageTimes:
             yield
         finally:
             took = time.perf_counter() - began
-            self.seconds[stage] += took - self._inner.seconds
+            with self._adding:
+                self.seconds[stage] += (took - self._inner.seconds) / threads
             self._inner.seconds = outer + took
 
     def timed(self, stage: str, items: Iterator[T]) -> Iterator[T]:

@@ -17,11 +17,13 @@ how far the result is once its grain is blurred away; it is 0 where the way ther
 
 import os
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain, pairwise, repeat
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import cv2
 import numpy as np
@@ -44,27 +46,36 @@ MOST_THREADS = 8  # each holds some pictures in float32
 REACH = 3
 """How many translated frames before and after its own a smoothed frame is made of."""
 
+Working = Callable[[int], AbstractContextManager[None]]
+P = ParamSpec("P")
+T = TypeVar("T")
+
 SOURCE_TOLERANCE = 14.0  # levels of 255 at which a weight has fallen to 1/e
 RESULT_TOLERANCE = 10.0
 SOURCE_DOUBT = np.array([[1, 1, 1, 0]]) / (3 * SOURCE_TOLERANCE**2)
-RESTORED = 0.3  # of the detail that averaging took from the source; generators keep 0.15 to 0.65
+SHARP = 2  # frames away up to which warps are cubic; linear ones blur more, in a third of the time
+RESTORED = 0.35  # of the detail that averaging took from the source; generators keep 0.15 to 0.65
 KEPT = 0.3
+FULL = 255  # weight
 BROAD = 3.0  # pixels: sigma of the blur that leaves light and colour
 
 
 def smoothed(
-    frames: Iterator[TranslatedFrame], strength: float = 1.0, threads: int | None = None
+    frames: Iterator[TranslatedFrame],
+    strength: float = 1.0,
+    threads: int | None = None,
+    working: Working = lambda threads: nullcontext(),
 ) -> Iterator[TranslatedFrame]:
     """Smooth translated frames, blending from frame by frame (`strength` 0) to all that can be had (1).
 
     A frame's bytes depend on it and on the `REACH` frames before and after it, up to where a scene begins
     (`Frame.begins_scene`), and not on `threads` (None: one a core, at most 8). Reads `REACH` + `threads`
-    frames ahead.
+    frames ahead. `working` surrounds all work, and is told how many threads share it.
     """
     threads = threads or min(os.cpu_count() or 1, MOST_THREADS)
     window: deque[_Moment | None] = deque([None] * 2 * REACH, 2 * REACH + 1)
     pending: deque[Future[TranslatedFrame]] = deque()
-    with ThreadPoolExecutor(threads, "smoothing") as pool:
+    with _Pool(threads, working) as pool:
         for newest in chain(_moments(frames, pool), repeat(None, REACH)):
             window.append(newest)
             if window[REACH] is not None:
@@ -75,12 +86,29 @@ def smoothed(
             yield pending.popleft().result()
 
 
+class _Pool(ThreadPoolExecutor):
+    """Threads that take their work in order, and count its time."""
+
+    def __init__(self, threads: int, working: Working) -> None:
+        super().__init__(threads, "smoothing")
+        self._working = partial(working, threads)
+
+    def submit(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Do it in a thread."""
+
+        def work() -> T:
+            with self._working():
+                return function(*args, **kwargs)
+
+        return super().submit(work)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Picture:
     """What its neighbours ask of a frame."""
 
-    layers: NDArray[np.float32]
-    """`[H, W, 4]` in levels of 255: the result's RGB and the source's luma"""
+    layers: Pixels
+    """`[H, W, 4]` in levels of 255, uint8 (of deep pixels float32): the result's RGB, the source's luma"""
     gray: Gray
     """`[h, w]`: the source's luma, reduced"""
     hints: NDArray[np.float32]
@@ -88,11 +116,12 @@ class _Picture:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Link:
-    """The motion between a frame and the one before it."""
+class _Step:
+    """The way from a frame to its neighbour, at the reduced size."""
 
-    back: Future[Flow]
-    ahead: Future[Flow]
+    flow: Flow
+    shown: NDArray[np.uint8]
+    """`[h, w]`: 1 where the neighbour shows what is there: the way there and back ends where it began"""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -104,125 +133,135 @@ class _Moment:
 
     frame: TranslatedFrame
     picture: Future[_Picture]
-    link: _Link | None
-    """None where a scene begins"""
+    steps: Future[tuple[_Step, _Step]] | None
+    """to the frame before, and from it to this one; None where a scene begins"""
 
 
-def _moments(frames: Iterator[TranslatedFrame], pool: ThreadPoolExecutor) -> Iterator[_Moment]:
+def _moments(frames: Iterator[TranslatedFrame], pool: "_Pool") -> Iterator[_Moment]:
     before: Future[_Picture] | None = None
     for frame in frames:
         picture = pool.submit(_picture, frame)
-        link = None
+        steps = None
         if before is not None and not frame.source.begins_scene:
-            back = pool.submit(_motion, picture, before)
-            link = _Link(back, pool.submit(_motion, before, picture))
-        yield _Moment(frame, picture, link)
+            steps = pool.submit(_steps, picture, before)
+        yield _Moment(frame, picture, steps)
         before = picture
 
 
-def _motion(here: Future[_Picture], there: Future[_Picture]) -> Flow:
-    return gray_flow(here.result().gray, there.result().gray)
+def _steps(here: Future[_Picture], there: Future[_Picture]) -> tuple[_Step, _Step]:
+    """The ways there and back."""
+    own, other = here.result().gray, there.result().gray
+    way, home = gray_flow(own, other), gray_flow(other, own)
+    return (
+        _Step(way, (~disagreeing(way, home)).astype(np.uint8)),
+        _Step(home, (~disagreeing(home, way)).astype(np.uint8)),
+    )
 
 
 def _picture(frame: TranslatedFrame) -> _Picture:
     source, result = _levels(frame.source.pixels), _levels(frame.pixels)
-    luma = cv2.cvtColor(source, cv2.COLOR_RGB2GRAY)
-    layers = cv2.merge([*cv2.split(result), luma])
+    luma, made = (cv2.cvtColor(each, cv2.COLOR_RGB2GRAY) for each in (source, result))
     gray = reduced(source.astype(np.uint8))
     size = (gray.shape[1], gray.shape[0])
-    seen = cv2.merge([*cv2.split(source), cv2.cvtColor(result, cv2.COLOR_RGB2GRAY)])
-    hints = cv2.resize(seen, size, interpolation=cv2.INTER_AREA)
-    return _Picture(np.asarray(layers, np.float32), gray, np.asarray(hints, np.float32))
+    seen = cv2.merge([*cv2.split(source), made])
+    hints = cv2.resize(seen, size, interpolation=cv2.INTER_AREA).astype(np.float32)
+    return _Picture(cv2.merge([*cv2.split(result), luma]), gray, hints)
 
 
-def _levels(pixels: Pixels) -> NDArray[np.float32]:
-    """Pixels as float32, 0..255."""
-    levels = pixels.astype(np.float32)
-    return levels if pixels.dtype == np.uint8 else levels * 255
+def _levels(pixels: Pixels) -> Pixels:
+    """Pixels in levels of 255: as they are, or deep ones as float32."""
+    return pixels if pixels.dtype == np.uint8 else pixels.astype(np.float32) * 255
 
 
 def _smooth(window: Sequence[_Moment | None], strength: float) -> TranslatedFrame:
     """The smoothed frame in the middle of a window."""
     middle = window[REACH]
     assert middle is not None
-    layers = middle.picture.result().layers
-    total, weights = layers.copy(), np.ones(layers.shape[:2], np.float32)
+    layers = middle.picture.result().layers.astype(np.float32)
+    total, weights = layers * FULL, np.full(layers.shape[:2], FULL, np.float32)
     for weight, brought in _witnesses(window):
         cv2.accumulateProduct(brought, _four(weight), total)
-        weights += weight
-    mean = cv2.divide(total, _four(weights))
-    taken = cv2.subtract(layers, mean)  # by averaging: of the result's colours, and of the source
-    restored = _four(RESTORED * cv2.extractChannel(taken, 3))
-    missing = cv2.subtract(taken, restored)
-    change = cv2.subtract(_low(missing), missing)  # of the frame as it was
-    smooth = cv2.scaleAdd(change, strength, layers)
+        cv2.accumulate(weight, weights)
+    steady = cv2.divide(total, _four(weights))
+    taken = cv2.subtract(cv2.extractChannel(layers, 3), cv2.extractChannel(steady, 3))
+    cv2.add(steady, _four(RESTORED * taken), steady)
+    smooth = cv2.add(steady, _kept(layers, steady), steady)
+    if strength != 1:
+        smooth = cv2.addWeighted(layers, 1 - strength, smooth, strength, 0)
     return TranslatedFrame(middle.frame.source, _pixels(smooth, middle.frame.pixels.dtype))
 
 
-def _four(layer: NDArray[np.float32]) -> NDArray[np.float32]:
+def _four(layer: NDArray[Any]) -> NDArray[Any]:
     """One layer `[H, W]` as four: arithmetic on whole arrays is much faster than on parts of them."""
-    return np.asarray(cv2.merge([layer] * 4), np.float32)
+    return cv2.merge([layer] * 4)
 
 
-def _low(picture: NDArray[Any]) -> NDArray[np.float32]:
-    """The share of light and colour, without detail, that a frame keeps as it was, `[H, W, 4]`."""
-    height, width = picture.shape[:2]
-    small = cv2.resize(picture, (-(-width // 4), -(-height // 4)), interpolation=cv2.INTER_AREA)
-    small = KEPT * cv2.GaussianBlur(small, (0, 0), BROAD / 4)
-    return np.asarray(
-        cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR), np.float32
-    )
+def _kept(layers: NDArray[Any], steady: NDArray[Any]) -> NDArray[np.float32]:
+    """What of its own light and colour, without detail, a frame is given back, `[H, W, 4]`."""
+    height, width = layers.shape[:2]
+    size = (-(-width // 4), -(-height // 4))
+    own, other = (cv2.resize(each, size, interpolation=cv2.INTER_AREA) for each in (layers, steady))
+    missing = KEPT * cv2.GaussianBlur(cv2.subtract(own, other), (0, 0), BROAD / 4)
+    return np.asarray(cv2.resize(missing, (width, height)), np.float32)
 
 
 def _pixels(layers: NDArray[Any], dtype: np.dtype[Any]) -> Pixels:
     """The colours of `[H, W, 4]` in levels as pixels of a kind."""
-    levels = cv2.cvtColor(layers, cv2.COLOR_RGBA2RGB)
     if dtype == np.uint8:
-        _, positive = cv2.threshold(levels, 0, 0, cv2.THRESH_TOZERO)
-        return np.asarray(cv2.convertScaleAbs(positive), np.uint8)  # rounds, and cuts off at 255
-    return np.asarray(np.clip(levels / 255, 0, 1), dtype)
+        positive = cv2.threshold(layers, 0, 0, cv2.THRESH_TOZERO)[1]
+        whole = cv2.convertScaleAbs(positive)  # rounds, and cuts off at 255
+        return np.asarray(cv2.cvtColor(whole, cv2.COLOR_RGBA2RGB), np.uint8)
+    return np.asarray(np.clip(cv2.cvtColor(layers, cv2.COLOR_RGBA2RGB) / 255, 0, 1), dtype)
 
 
 def _witnesses(
     window: Sequence[_Moment | None],
-) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32]]]:
-    """What each other frame of the scene says about the middle one: (weight `[H, W]`, layers brought)."""
+) -> Iterator[tuple[NDArray[Any], Pixels]]:
+    """What each other frame of the scene says about the middle one: (weight `[H, W]`, layers brought).
+
+    Weights go from 0 to `FULL` and are of the layers' dtype: of 8 bits they take a quarter of the memory's
+    time, which is most of what all this takes.
+    """
     for side in (window[REACH:], window[REACH::-1]):
-        for here, there, way, home in _ways(side):
+        for distance, (here, there, way) in enumerate(_ways(side), 1):
             size = (there.layers.shape[0], there.layers.shape[1])
-            weight = _confidence(here.hints, there.hints, way, home)
+            weight = FULL * _confidence(here.hints, there.hints, way)
             yield (
-                np.asarray(cv2.resize(weight, size[::-1]), np.float32),
-                warped(there.layers, at_size(way, size), "cubic"),
+                cv2.resize(weight.astype(there.layers.dtype), size[::-1]),
+                warped(
+                    there.layers,
+                    at_size(way.flow, size),
+                    "cubic" if distance <= SHARP else "linear",
+                ),
             )
 
 
-def _ways(side: Sequence[_Moment | None]) -> Iterator[tuple[_Picture, _Picture, Flow, Flow]]:
-    """From the first frame of `side` to each other one of its scene: (here, there, flow, flow back)."""
-    way: Flow | None = None
-    home: Flow | None = None
+def _ways(side: Sequence[_Moment | None]) -> Iterator[tuple[_Picture, _Picture, _Step]]:
+    """From the first frame of `side` to each other one of its scene: (here, there, the way)."""
+    way: _Step | None = None
     for near, far in pairwise(side):
         if near is None or far is None:
             return
         forwards = far.frame.source.number > near.frame.source.number
-        link = far.link if forwards else near.link
-        if link is None:
+        steps = far.steps if forwards else near.steps
+        if steps is None:
             return
-        back, ahead = link.back.result(), link.ahead.result()
-        step, step_home = (ahead, back) if forwards else (back, ahead)
-        way = step if way is None else composed(way, step)
-        home = step_home if home is None else composed(step_home, home)
+        step = steps.result()[forwards]
+        if way is None:
+            way = step
+        else:
+            shown = way.shown & warped(step.shown, way.flow, "linear")
+            way = _Step(composed(way.flow, step.flow), shown)
         assert side[0] is not None
-        yield side[0].picture.result(), far.picture.result(), way, home
+        yield side[0].picture.result(), far.picture.result(), way
 
 
 def _confidence(
-    here: NDArray[np.float32], there: NDArray[np.float32], way: Flow, home: Flow
+    here: NDArray[np.float32], there: NDArray[np.float32], way: _Step
 ) -> NDArray[np.float32]:
     """How far the picture `there` can be trusted to show what is `here`, `[h, w]`, 0..1."""
-    apart = warped(there, way, "linear") - here
+    apart = warped(there, way.flow, "linear") - here
     squared = cv2.transform(cv2.multiply(apart, apart), SOURCE_DOUBT)
     result = cv2.blur(cv2.extractChannel(apart, 3), (5, 5)) / RESULT_TOLERANCE
     weight = np.exp(-(cv2.blur(squared, (3, 3)) + result * result))
-    weight[disagreeing(way, home) | ~inside(way)] = 0
-    return np.asarray(weight, np.float32)
+    return np.asarray(weight * (way.shown & inside(way.flow)), np.float32)

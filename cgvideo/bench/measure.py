@@ -155,7 +155,7 @@ def lay_out(
     plans = []
     for number, (each, engine) in enumerate(converting):
         output = folder / f"converted{number}.mp4"
-        plans.append(make_plan(source.clip, model, engine, Settings(), output))
+        plans.append(make_plan(source.clip, model, engine, Settings(smooth="off"), output))
         ways.append(Trial(f"convert, {each.name}", conversion(plans[-1], engine)))
     parities = compare(field, frames[-1:])
     each_alone = ALONE_SHARE * seconds / ROUNDS / len(field.running)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from cgvideo.cli.folder import convert_folder, folder_output
 from cgvideo.cli.pipes import FORMATS, PIPE, is_piped, through_pipes
 from cgvideo.cli.reports import CUT_SHORT, INTERRUPTED
 from engines.errors import UserError
@@ -13,13 +14,15 @@ from engines.errors import UserError
 if TYPE_CHECKING:
     from cgvideo.cli.display import Display
     from cgvideo.cli.interrupt import Interruption
+    from cgvideo.pipeline import Result
     from cgvideo.settings import Settings
     from engines.model_file import Model
+    from engines.store import EngineStore
 
 
 def convert(
     inputs: list[Path] = typer.Argument(
-        ..., help="Videos and pictures (PNG, JPEG) to convert; - for standard input."
+        ..., help="Videos, pictures and folders to convert; - for standard input."
     ),
     model: str = typer.Option(
         "summer2winter", "--model", "-m", help="A name from `cgvideo models`, or a model file."
@@ -28,8 +31,8 @@ def convert(
         None,
         "--output",
         "-o",
-        help="File to write, an existing folder, or - for standard output. Default: INPUT.MODEL beside the"
-        " input, with its suffix where that container fits, else .mkv.",
+        help="File to write, an existing folder, or - for standard output; of a folder, the folder to write."
+        " Default: INPUT.MODEL beside the input, with its suffix where that container fits, else .mkv.",
     ),
     start: float = typer.Option(0.0, help="Begin so many seconds into the clip."),
     duration: float | None = typer.Option(None, help="Convert so many seconds. Default: all."),
@@ -86,6 +89,31 @@ def convert(
     overwrite: bool = typer.Option(
         False, "--overwrite", help="Replace an existing output. Default: refuse."
     ),
+    picture_format: str | None = typer.Option(
+        None,
+        "--format",
+        help="Format of pictures: png, jpeg, webp, tiff, bmp, gif, avif, heic. Default: their own.",
+    ),
+    quality: int | None = typer.Option(
+        None,
+        help="Quality of pictures, 1 to 100. Default: 95 (jpeg), 90 (webp), 80 (avif), 85 (heic);"
+        " a WebP without loss stays so.",
+    ),
+    max_pixels: int = typer.Option(
+        200_000_000, help="Refuse pictures of more pixels. Default: 200 million."
+    ),
+    include: list[str] = typer.Option(
+        [], help="Of a folder, only files that match this glob (again for more). Default: all."
+    ),
+    exclude: list[str] = typer.Option(
+        [], help="Of a folder, no files or folders that match this glob. Default: none left out."
+    ),
+    skip_existing: bool = typer.Option(
+        False,
+        "--skip-existing",
+        help="Of a folder that was converted before, only what is new or changed, by content."
+        " Default: refuse.",
+    ),
     backend: str = typer.Option("auto", help="Runtime: auto, openvino, torch or tensorrt."),
     device: str = typer.Option("auto", help="Device of the runtime: auto, cpu, gpu or cuda."),
     precision: str = typer.Option(
@@ -125,7 +153,7 @@ def convert(
         False, "--debug", help="Show tracebacks instead of one-line errors."
     ),
 ) -> None:
-    """Convert videos and pictures.
+    """Convert videos and pictures, one by one or whole folders.
 
     A run that was interrupted goes on where it stopped: give the same command again.
     """
@@ -156,6 +184,12 @@ def convert(
         audio=not no_audio,
         compare=compare,
         overwrite=overwrite,
+        format=picture_format,
+        quality=quality,
+        max_pixels=max_pixels,
+        include=tuple(include),
+        exclude=tuple(exclude),
+        skip_existing=skip_existing,
         backend=backend,
         device=device,
         precision=precision,
@@ -215,7 +249,13 @@ def convert_all(
             display.left(interruption.left, len(inputs))
             raise typer.Exit(INTERRUPTED)
         try:
-            cut_short |= convert_one(source, model, settings, display, interruption, dry_run)
+            if source.is_dir():
+                output = folder_output(source, model, settings) if len(inputs) > 1 else None
+                convert_folder(
+                    source, model, settings, display, interruption, output, dry_run, debug
+                )
+            else:
+                cut_short |= convert_one(source, model, settings, display, interruption, dry_run)
         except UserError as error:
             if len(inputs) == 1 or debug:
                 raise
@@ -242,10 +282,9 @@ def convert_one(
         typer.Exit: the user stopped it.
     """
     from cgvideo.cli.wording import building_line, waiting_line
-    from cgvideo.codec.images import is_picture
-    from cgvideo.convert import prepared, prepared_picture, remember_choices, run_picture
-    from cgvideo.estimate import estimate
-    from cgvideo.pipeline import Stopped, run
+    from cgvideo.convert import as_picture
+    from cgvideo.pictures import prepared_picture, run_picture
+    from cgvideo.pipeline import Stopped
     from engines.store import EngineStore
 
     interruption.rendering = False
@@ -253,9 +292,7 @@ def convert_one(
         on_build=lambda key: display.note(building_line(key, model)),
         on_wait=lambda key: display.note(waiting_line(model)),
     )
-    if source.is_dir():
-        raise UserError(f"{source} is a folder", "Name the files in it")
-    if is_picture(source):
+    if as_picture(source, settings):
         with prepared_picture(source, model, settings, store) as (picture_plan, engine):
             if dry_run:
                 display.explain_picture(picture_plan, engine, model)
@@ -263,11 +300,38 @@ def convert_one(
             interruption.rendering = True
             display.picture_done(source, run_picture(picture_plan, engine))
         return False
+    try:
+        result = convert_video(source, model, settings, display, interruption, store, dry_run)
+    except Stopped:
+        display.left(interruption.left, interruption.total)
+        raise typer.Exit(INTERRUPTED) from None
+    return result is not None and result.damage.cut_short
+
+
+def convert_video(
+    source: Path,
+    model: "Model",
+    settings: "Settings",
+    display: "Display",
+    interruption: "Interruption",
+    store: "EngineStore",
+    dry_run: bool = False,
+) -> "Result | None":
+    """Convert one video with everything said to the user; None for a dry run.
+
+    Raises:
+        UserError: something the user can mend.
+        Stopped: the user wanted to stop.
+    """
+    from cgvideo.convert import prepared, remember_choices
+    from cgvideo.estimate import estimate
+    from cgvideo.pipeline import Stopped, run
+
     display.preparing(source)
     with prepared(source, model, settings, store) as (plan, engine):
         display.explain(plan, engine, model, estimate(plan, engine))
         if dry_run:
-            return False
+            return None
         interruption.rendering = True
         remember_choices(plan)
         try:
@@ -275,7 +339,6 @@ def convert_one(
                 result = run(plan, engine, display, interruption.stop)
         except Stopped as stopped:
             display.stopped(plan, stopped)
-            display.left(interruption.left, interruption.total)
-            raise typer.Exit(INTERRUPTED) from None
+            raise
     display.finished(result)
-    return result.damage.cut_short
+    return result

@@ -24,7 +24,7 @@ from engines.survey.driver import Gpu
 from engines.survey.probes import tiny_model
 from engines.survey.runtimes import Nvidia, Runtime, Survey
 
-STAGES = ["decode", "to device", "engine", "back", "encode"]
+STAGES = ["decode", "to device", "engine", "back", "smooth", "encode"]
 RUNTIMES = ("openvino", "torch", "onnxruntime", "tensorrt", "tensorrt_rtx")
 
 

@@ -110,6 +110,26 @@ def test_a_lead_in_comes_before_the_frames_after_a_seam(tmp_path: Path, lead_in:
     assert resumed == straight[151 - lead_in :]
 
 
+def test_a_lead_in_is_whole_where_frames_are_far_apart_and_a_seek_lands_near(
+    tmp_path: Path,
+) -> None:
+    def slow_then_usual(number: int) -> int:
+        return 512 * (20 * min(number, 150) + max(number - 150, 0))
+
+    clip = make_clip(tmp_path / "in.mp4", FRAMES, options={"g": "5"}, pts=slow_then_usual)
+    source = source_of(clip)
+    straight = told(source.frames())
+    for lead_in in (20, 60):
+        resumed = told(source.frames(seam_at(straight, 160), lead_in))
+        assert resumed == straight[161 - lead_in :]
+
+
+def test_a_lead_in_is_what_there_is_near_the_start(tmp_path: Path) -> None:
+    source = source_of(make_clip(tmp_path / "in.mp4", 30))
+    straight = told(source.frames())
+    assert told(source.frames(seam_at(straight, 10), 60)) == straight
+
+
 def test_a_good_seek_saves_decoding(tmp_path: Path, pictures: Pictures) -> None:
     source = source_of(make_clip(tmp_path / "in.mp4", FRAMES, options={"g": "25"}))
     straight = told(source.frames())

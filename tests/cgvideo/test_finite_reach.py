@@ -10,10 +10,10 @@ import pytest
 from clips import INTRA_REFRESH, OPEN_GOP, RGB, make_clip, read_numbers
 from converting import convert
 from generators import SMALL, random_model
-from textures import texture
+from textures import noisy, texture
 
 import cgvideo.pipeline
-from cgvideo.convert import prepared
+from cgvideo.convert import prepared, translate_frames
 from cgvideo.frame import Frame, TranslatedFrame
 from cgvideo.pipeline import Result, run
 from cgvideo.plan import SEGMENT_FRAMES, Plan
@@ -134,3 +134,16 @@ def test_a_comparison_shows_the_smoothed_result_beside_the_source(tmp_path: Path
     assert good
     left, right = np.split(picture.astype(int), 2, axis=1)
     assert np.abs(left - right).mean() < 2
+
+
+def test_frames_from_python_are_smoothed_when_asked() -> None:
+    still = texture((64, 64))
+    frames = [noisy(still, 4, n) for n in range(7)]
+    plain = list(translate_frames(frames))
+    steady = list(translate_frames(frames, smooth="auto"))
+    assert len(plain) == len(steady) == 7
+
+    def flicker(pictures: list[RGB]) -> float:
+        return float(np.std([picture.astype(np.float32) for picture in pictures], axis=0).mean())
+
+    assert flicker(steady) < 0.7 * flicker(plain)
