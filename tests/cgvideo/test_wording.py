@@ -6,6 +6,7 @@ import pytest
 from clips import make_clip
 from converting import plan_for
 
+import cgvideo.convert  # noqa: F401  (before a test replaces what it imports)
 from cgvideo.cli.convert import convert_one
 from cgvideo.cli.display import PlainDisplay
 from cgvideo.cli.interrupt import Interruption
