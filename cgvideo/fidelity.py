@@ -11,6 +11,7 @@ from cgvideo.settings import Settings
 from engines.errors import UserError
 from engines.spec import Pixels
 
+WITH_ALPHA = ("prores", "ffv1")  # in their own stream; VP9 has it beside, where no part keeps it
 SDR = ColorTags(full_range=False, matrix=1, primaries=1, transfer=1)
 """What tone mapping gives: BT.709 in limited range."""
 
@@ -45,6 +46,11 @@ def choose_fidelity(clip: Clip, settings: Settings, coded: tuple[int, int]) -> F
     codec, depth = settings.codec, clip.bit_depth
     pixel_format = settings.pixel_format or choose_pixel_format(codec, coded, clip.pixel_format)
     check_pixel_format(codec, pixel_format, coded)
+    if holds_alpha(pixel_format) and codec not in WITH_ALPHA:
+        raise UserError(
+            f"{codec} keeps no transparency here, as {pixel_format} would",
+            f"Choose another --pix-fmt, or --codec {' or '.join(WITH_ALPHA)}",
+        )
     kept = depth_of(pixel_format)
     deep = kept > 8
     notices = []
@@ -86,8 +92,9 @@ def choose_fidelity(clip: Clip, settings: Settings, coded: tuple[int, int]) -> F
         notices.append(f"the source has {depth} bits a colour; {kept} are kept{mend}")
     notices += [f"{name} data are left out" for name in clip.light.dynamic]
     alpha = clip.has_alpha and holds_alpha(clip.pixel_format) and holds_alpha(pixel_format)
+    deep |= alpha  # which comes along in 16 bits
     if clip.has_alpha and not alpha:
-        mend = "; --codec prores keeps it" if holds_alpha(clip.pixel_format) else ""
+        mend = "; --codec prores or ffv1 keeps it" if holds_alpha(clip.pixel_format) else ""
         notices.append(f"the source's transparency is left out{mend}")
     if clip.several_views:
         notices.append(

@@ -271,7 +271,7 @@ def convert_all(
         try:
             if source.is_dir():
                 output = folder_output(source, model, settings) if len(inputs) > 1 else None
-                convert_folder(
+                cut_short |= convert_folder(
                     source, model, settings, display, interruption, output, dry_run, debug
                 )
             else:

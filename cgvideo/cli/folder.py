@@ -30,8 +30,10 @@ def convert_folder(
     output: Path | None = None,
     dry_run: bool = False,
     debug: bool = False,
-) -> None:
-    """Convert a folder with everything said to the user; `output` in place of the settings'.
+) -> bool:
+    """Convert a folder with everything said to the user; give whether a video was cut short.
+
+    `output` stands in place of the settings'.
 
     Raises:
         UserError: something the user can mend; that some files failed, too.
@@ -52,11 +54,14 @@ def convert_folder(
     plan = plan_folder(source, model, settings, output)
     display.explain_folder(plan, model)
     if dry_run:
-        return
+        return False
     interruption.rendering = True
+    cut_short = False
 
     def video(path: Path, own: "Settings") -> list[str]:
+        nonlocal cut_short
         result = convert_video(path, model, own, display, interruption, store)
+        cut_short |= result is not None and result.damage.cut_short
         return [] if result is None else list(result.notices)
 
     result = run_folder(plan, model, store, video, display, interruption.stop, debug)
@@ -65,3 +70,4 @@ def convert_folder(
         display.left(interruption.left, interruption.total)
         raise typer.Exit(INTERRUPTED)
     refuse_failures(source, result)
+    return cut_short

@@ -19,6 +19,9 @@ from cgvideo.frame import Pixels
 
 EXACT = "accurate_rnd+full_chroma_int+full_chroma_inp+bitexact"
 FULL_RANGE, LIMITED_RANGE = 2, 1  # AVColorRange
+MOST = 65535
+WHITE = 255 * 256
+"""White in swscale's RGB of 16 bits, where YUV is on the other side."""
 
 
 class _Converter:
@@ -90,25 +93,45 @@ class ToRgb:
         rgb = ("rgba64le" if wanted.alpha else "rgb48le") if self._whole else "rgb24"
         self._from_yuv = _Converter((scale, rgb))
         self._from_rgb = _Converter((f"{width}:{height}", rgb))
-        self._tone = ToneMap(color.transfer, wanted.peak) if wanted.peak is not None else None
-        self._full_range = color.full_range is True
-        self._deep = wanted.deep
+        self._from_rgb8 = _Converter((f"{width}:{height}", "rgba" if wanted.alpha else "rgb24"))
+        self._color = color
+        self._wanted = wanted
+        self._tones: dict[int, ToneMap] = {}
 
     def __call__(self, frame: av.VideoFrame) -> Pixels:
-        known = is_rgb(frame.format.name)
-        converted: Any = (self._from_rgb if known else self._from_yuv)(frame).to_ndarray()
+        form = frame.format.name
+        convert = self._from_rgb if is_rgb(form) else self._from_yuv
+        plain = self._whole and is_rgb(form) and depth_of(form) <= 8
+        if plain:  # swscale goes from RGB of 8 bits to 16 by way of YUV, and is off by a level
+            convert = self._from_rgb8
+        converted: Any = convert(frame).to_ndarray()
         if not self._whole:
             return np.asarray(converted, dtype=np.uint8)
-        if self._tone is not None:
-            pixels = self._tone(converted)
+        if plain:
+            converted = converted.astype(np.uint16) * (MOST // 255)
+        white = _white_of(form, self._color.full_range is True)
+        if self._wanted.peak is not None:
+            if white not in self._tones:
+                self._tones[white] = ToneMap(self._color.transfer, self._wanted.peak, white)
+            pixels = self._tones[white](converted[..., :3])
         else:
-            pixels = converted.astype(np.float32) * np.float32(1 / 65535)
-            if self._full_range and not known:
-                # swscale shifts full-range numbers up to 16 bits: n ones become n ones and zeros.
-                bits = depth_of(frame.format.name)
-                most = ((1 << bits) - 1) << (16 - bits)
-                np.minimum(pixels * np.float32(65535 / most), 1, out=pixels)
-        return pixels if self._deep else np.rint(pixels * 255).astype(np.uint8)
+            pixels = converted[..., :3] * np.float32(1 / white)
+            np.minimum(pixels, 1, out=pixels)
+        if self._wanted.alpha:
+            pixels = np.dstack([pixels, converted[..., 3] * np.float32(1 / MOST)])
+        return pixels if self._wanted.deep else np.rint(pixels * 255).astype(np.uint8)
+
+
+def _white_of(pixel_format: str, full_range: bool) -> int:
+    """The number that swscale makes of white in RGB of 16 bits, from a format (FFmpeg's name).
+
+    On the way from YUV to RGB it is 255 * 256. Full range it only shifts up: n ones become n ones
+    and zeros.
+    """
+    bits = depth_of(pixel_format)
+    if is_rgb(pixel_format):
+        return MOST
+    return ((1 << bits) - 1) << (16 - bits) if full_range else WHITE
 
 
 class FromRgb:
@@ -123,14 +146,14 @@ class FromRgb:
         deep = depth_of(pixel_format) > 8
         to_yuv = f"out_color_matrix={color.matrix_name(height)}:in_range=pc:out_range="
         planar = re.match(r"yuva?4\d\dp", pixel_format)
-        self._most = 65535.0
+        self._white = WHITE
         if is_rgb(pixel_format):
             self._convert = _Converter(("in_range=pc:out_range=pc", pixel_format))
+            self._white = MOST if deep else 255
         elif full and planar:
-            # swscale truncates chroma on the way to full range (half a level of bias): over more
-            # bits 0.03 of a level is left. Of over 8 bits it makes 256/255 of what it should.
+            # swscale truncates chroma on the way to full range (half a level of bias); over more
+            # bits 0.03 of a level is left.
             over = f"{planar[0]}{'16le' if deep else '12le'}"
-            self._most = 65535 * 255 / 256 if deep else 65535
             self._convert = _Converter(
                 (to_yuv + "pc", over), ("in_range=pc:out_range=pc", pixel_format)
             )
@@ -142,13 +165,21 @@ class FromRgb:
         if pixels.dtype == np.uint8:
             rgb = av.VideoFrame.from_ndarray(pixels, format="rgb24")
         else:
-            numbers = np.rint(np.clip(pixels, 0, 1) * np.float32(self._most)).astype(np.uint16)
-            rgb = av.VideoFrame.from_ndarray(
-                numbers, format="rgba64le" if pixels.shape[2] == 4 else "rgb48le"
-            )
+            rgb = self._quantised(np.clip(pixels, 0, 1))
         frame = self._convert(rgb)
         tag(frame, self._color)
         return frame
+
+    def _quantised(self, pixels: Pixels) -> av.VideoFrame:
+        eight = self._white == 255
+        scale = np.full(pixels.shape[2], self._white, np.float32)
+        scale[3:] = 255 if eight else MOST
+        numbers = np.rint(pixels * scale)
+        if eight:
+            forms, whole = ("rgb24", "rgba"), numbers.astype(np.uint8)
+        else:
+            forms, whole = ("rgb48le", "rgba64le"), numbers.astype(np.uint16)
+        return av.VideoFrame.from_ndarray(whole, format=forms[pixels.shape[2] - 3])
 
 
 def tag(target: Any, color: ColorTags) -> None:

@@ -253,10 +253,13 @@ def choose_pixel_format(codec: str, size: tuple[int, int], source_format: str) -
         return "yuv444p10le" if rgb or "444" in source_format else "yuv422p10le"
     if codec == "ffv1":
         kept = next((known for known in (8, 10, 12, 16) if bits <= known), 16)
+        alpha = "a" if holds_alpha(source_format) else ""
         if rgb:
-            return "bgr0" if kept == 8 else f"gbrp{kept}le"
+            return f"bgr{alpha or 0}" if kept == 8 else f"gbr{alpha}p{kept}le"
         chroma = next((name for name in ("444", "422") if name in source_format), "420")
-        return f"yuv{chroma}p" + ("" if kept == 8 else f"{kept}le")
+        if alpha and chroma == "420" and kept == 12:  # which FFV1 lacks
+            kept = 16
+        return f"yuv{alpha}{chroma}p" + ("" if kept == 8 else f"{kept}le")
     odd = (size[0] % 2 or size[1] % 2) and not CODECS[codec].odd
     deep = bits > 8 and codec in ("hevc", "av1")
     return ("yuv444p" if odd else "yuv420p") + ("10le" if deep else "")

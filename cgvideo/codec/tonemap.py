@@ -48,12 +48,13 @@ class ToneMap:
         transfer: 16 (PQ) or 18 (HLG), as H.273 counts.
         peak: cd/m2 of the brightest that the source holds. It is fixed for a clip, so that
             neighbouring frames agree.
+        white: the number of a code of 1.
     """
 
-    def __init__(self, transfer: int, peak: float) -> None:
+    def __init__(self, transfer: int, peak: float, white: int = 65535) -> None:
         self._hlg = transfer == HLG
         peak = max(HLG_PEAK if self._hlg else peak, REFERENCE_WHITE)
-        self._light = _hlg_light() if self._hlg else _pq_light()
+        self._light = (_hlg_light if self._hlg else _pq_light)(white)
         # By the square root of the light: as fine in the dark as it needs to be.
         self._most = float(peak)
         steps = np.linspace(0, 1, CURVE_STEPS) ** 2 * peak
@@ -62,13 +63,11 @@ class ToneMap:
         self._gain = (gain / REFERENCE_WHITE).astype(np.float32)
 
     def __call__(self, coded: NDArray[np.uint16]) -> Pixels:
-        """`[H, W, 3 or 4]` of 0 to 65535 becomes float32 of 0 to 1; a fourth channel stays."""
+        """`[H, W, 3]` of 0 to 65535 becomes float32 of 0 to 1."""
         pixels: Pixels = np.empty(coded.shape, np.float32)
         for top in range(0, len(coded), STRIP):
             rows = slice(top, top + STRIP)
-            pixels[rows, :, :3] = self._mapped(coded[rows, :, :3])
-        if coded.shape[2] == 4:
-            pixels[..., 3] = coded[..., 3] * np.float32(1 / 65535)
+            pixels[rows] = self._mapped(coded[rows])
         return pixels
 
     def _mapped(self, coded: NDArray[np.uint16]) -> NDArray[Any]:
@@ -114,16 +113,16 @@ def pq_code(light: NDArray[Any]) -> NDArray[Any]:
 
 
 @cache
-def _pq_light() -> NDArray[np.float32]:
-    return pq_light(np.arange(65536) / 65535).astype(np.float32)
+def _pq_light(white: int) -> NDArray[np.float32]:
+    return pq_light(np.arange(65536) / white).astype(np.float32)
 
 
 @cache
-def _hlg_light() -> NDArray[np.float32]:
+def _hlg_light(white: int) -> NDArray[np.float32]:
     """The light of the scene, 0 to 1: the inverse of HLG's OETF."""
     a = 0.17883277
     b, c = 1 - 4 * a, 0.5 - a * np.log(4 * a)
-    code = np.arange(65536) / 65535
+    code = np.minimum(np.arange(65536) / white, 1)
     bright = (np.exp((code - c) / a) + b) / 12
     return np.where(code <= 0.5, code**2 / 3, bright).astype(np.float32)
 

@@ -14,7 +14,7 @@ import pytest
 from clips import make_clip
 from commandline import Cli, assert_one_line
 from PIL import Image
-from scenes import noisy, panned
+from textures import noisy, panned
 
 from cgvideo.evaluation.evaluate import evaluate
 from cgvideo.evaluation.film import Measured

@@ -97,6 +97,16 @@ def test_the_part_before_the_cut_alone_is_whole(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_of_a_folder_the_exit_code_and_the_manifest_tell_a_cut(here: Cli, tmp_path: Path) -> None:
+    (tmp_path / "clips").mkdir()
+    cut(make_clip(tmp_path / "clips" / "torn.mkv", 20))
+    make_clip(tmp_path / "clips" / "whole.mkv", 5)
+    assert here("convert", "clips", "-o", "results", *SMALL).returncode == 3
+    manifest = (tmp_path / "results" / "manifest.jsonl").read_text(encoding="utf-8")
+    assert "cut short" in manifest
+
+
+@pytest.mark.slow
 def test_the_exit_code_tells_a_cut(here: Cli, tmp_path: Path) -> None:
     cut(make_clip(tmp_path / "in.mkv", 20))
     result = here("convert", "in.mkv", *SMALL)

@@ -19,6 +19,9 @@ from converting import IdentityEngine, convert, plan_for
 from numpy.typing import NDArray
 
 import cgvideo
+from cgvideo.codec.color import Development
+from cgvideo.codec.decode import VideoSource
+from cgvideo.codec.probe import probe
 from engines.errors import UserError
 
 HEIGHT, WIDTH = 64, 256
@@ -127,19 +130,78 @@ def test_transparency_is_kept_in_prores_4444(tmp_path: Path) -> None:
     assert np.abs(off).max() < 0.002
 
 
+def test_ffv1_keeps_transparency_to_the_bit(tmp_path: Path) -> None:
+    frames = [with_alpha(number) for number in range(FRAMES)]
+    source = make_planes(tmp_path / "in.mkv", frames, pixel_format="yuva444p10le")
+    output = convert(source, tmp_path / "out.mkv", codec="ffv1").output
+    for before, after in zip(frames, read_deep_planes(output), strict=True):
+        np.testing.assert_array_equal(before[3], after[3])
+        np.testing.assert_array_equal(before[0], after[0])
+
+
+def test_transparent_rgb_of_eight_bits_stays_what_it_is(tmp_path: Path) -> None:
+    rgba = np.zeros((HEIGHT, WIDTH, 4), np.uint8)
+    rgba[..., :3] = np.mgrid[:HEIGHT, :WIDTH][1][..., None] // 2 + 60
+    rgba[..., 3] = np.mgrid[:HEIGHT, :WIDTH][1]
+    source = tmp_path / "in.mov"
+    with av.open(source, "w") as container:
+        stream = container.add_stream("png", rate=25)
+        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "rgba"
+        frame = av.VideoFrame.from_ndarray(rgba, format="rgba")
+        frame.pts = 0
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    output = convert(source, tmp_path / "out.mkv", codec="ffv1").output
+    with av.open(output) as container:
+        kept = next(container.decode(video=0))
+        assert kept.format.name == "bgra"
+        np.testing.assert_array_equal(kept.to_ndarray(format="rgba"), rgba)
+
+
+@pytest.mark.parametrize(
+    ("pixel_format", "tags", "white"),
+    [
+        ("yuv444p", BT709, 235),
+        ("yuv444p", BT709_FULL, 255),
+        ("yuv444p10le", BT709, 940),
+        ("yuv444p10le", BT709_FULL, 1023),
+        ("yuv444p12le", BT709, 3760),
+        ("yuv444p12le", BT709_FULL, 4095),
+    ],
+)
+def test_white_is_one_and_black_is_nought(
+    tmp_path: Path, pixel_format: str, tags: Tags, white: int
+) -> None:
+    gray = 128 if white < 256 else 512 if white < 1024 else 2048
+    black = 0 if tags.full_range else white // 235 * 16
+    dtype = np.uint8 if white < 256 else np.uint16
+    luma = np.full((16, 32), white, dtype)
+    luma[:, :16] = black
+    planes = [luma, *(np.full((16, 32), gray, dtype),) * 2]
+    source = make_planes(tmp_path / "in.mkv", [planes], pixel_format=pixel_format, tags=tags)
+    clip = probe(source)
+    frame = next(VideoSource(clip, clip.upright_size, wanted=Development(deep=True)).frames())
+    np.testing.assert_allclose(frame.pixels[:, :16], 0, atol=1e-4)
+    np.testing.assert_allclose(frame.pixels[:, 16:], 1, atol=1e-4)
+
+
 @pytest.mark.parametrize("codec", ["h264", "vp9"])
 def test_transparency_that_does_not_fit_is_left_out_and_said(tmp_path: Path, codec: str) -> None:
     frames = [with_alpha(number) for number in range(FRAMES)]
     source = make_planes(tmp_path / "in.mkv", frames, pixel_format="yuva444p10le")
     preset = {"h264": "ultrafast", "vp9": "8"}[codec]
     plan = plan_for(source, tmp_path / "out.mkv", codec=codec, preset=preset)
-    assert any("transparency is left out; --codec prores" in notice for notice in plan.notices)
+    assert any(
+        "transparency is left out; --codec prores or ffv1" in notice for notice in plan.notices
+    )
 
 
 def test_a_format_that_no_encoder_knows_is_refused(tmp_path: Path) -> None:
     source = make_clip(tmp_path / "in.mp4", 2)
     with pytest.raises(UserError, match="does not encode 'yuv420p10le'"):
         plan_for(source, tmp_path / "out.webm", codec="vp9", preset="8", pixel_format="yuv420p10le")
+    with pytest.raises(UserError, match="vp9 keeps no transparency"):
+        plan_for(source, tmp_path / "out.webm", codec="vp9", preset="8", pixel_format="yuva420p")
 
 
 @pytest.mark.slow
