@@ -40,13 +40,15 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=float, default=usual, help="seconds a frame")
     parser.add_argument("--frames", type=int, default=90_000)
     chosen = parser.parse_args()
-    one = chosen.frames * (chosen.render + chosen.decode + chosen.join)  # in one process, no lead-ins
-    print("| workers | hours | times as fast as one process | of the ideal |")  # noqa: T201
-    print("|---|---|---|---|")  # noqa: T201
+    one = chosen.frames * (
+        chosen.render + chosen.decode + chosen.join
+    )  # in one process, no lead-ins
+    print("| workers | hours | times as fast as one process | of the ideal |")
+    print("|---|---|---|---|")
     for workers in (1, 2, 4, 10, 30, 100, 300):
         took = simulate(workers, chosen.frames, chosen.render, chosen.decode, chosen.join)
         share = 100 * one / took / workers
-        print(f"| {workers} | {took / 3600:.2f} | {one / took:.1f} | {share:.0f} % |")  # noqa: T201
+        print(f"| {workers} | {took / 3600:.2f} | {one / took:.1f} | {share:.0f} % |")
 
 
 if __name__ == "__main__":
