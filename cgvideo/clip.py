@@ -107,6 +107,27 @@ class StreamInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class Light:
+    """How bright an HDR video is by its own word: SMPTE ST 2086 and CTA-861.3."""
+
+    mastering: tuple[Fraction, ...] = ()
+    """x and y of red, green, blue and white, then the least and the most in cd/m2; () if not said"""
+    brightest: int = 0
+    """MaxCLL: the brightest pixel, in cd/m2; 0 if not said"""
+    brightest_frame: int = 0
+    """MaxFALL: the brightest average of a frame, in cd/m2; 0 if not said"""
+    dynamic: tuple[str, ...] = ()
+    """what tells it for each frame anew: "Dolby Vision", "HDR10+" """
+
+    @property
+    def peak(self) -> float | None:
+        """The brightest there is, in cd/m2; None if nothing is said."""
+        if self.brightest:
+            return float(self.brightest)
+        return float(self.mastering[-1]) if self.mastering and self.mastering[-1] else None
+
+
+@dataclass(frozen=True, slots=True)
 class Clip:
     """A video as its container and first frame describe it. `size` is coded (height, width)."""
 
@@ -130,7 +151,11 @@ class Clip:
     orientation: Orientation
     interlaced: bool
     has_alpha: bool
+    """there is transparency, which may be in a place that FFmpeg does not decode (VP9, VP8)"""
     other_streams: tuple[StreamInfo, ...]
+    light: Light = Light()
+    several_views: bool = False
+    """it is stereoscopic (MV-HEVC), of which the first view is decoded"""
 
     @property
     def upright_size(self) -> tuple[int, int]:

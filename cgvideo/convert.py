@@ -1,26 +1,29 @@
-"""The program from Python: a file in, a file out; or frames in, frames out."""
+"""The program from Python: a file or a folder in, the same out; or frames in, frames out."""
 
 import json
-import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from cgvideo.codec.errors import writing
-from cgvideo.codec.images import SUFFIXES, Picture, is_picture, read_picture, write_picture
+from cgvideo.codec.images import is_picture
+from cgvideo.codec.join import FORMATS
 from cgvideo.codec.probe import probe
-from cgvideo.frame import Frame, side_by_side
+from cgvideo.folder import plan_folder
+from cgvideo.folder_run import FolderResult, run_folder
+from cgvideo.frame import Frame
 from cgvideo.journal import CHOICES_NAME
+from cgvideo.pictures import convert_picture
 from cgvideo.pipeline import Result, StopRequest, run
 from cgvideo.plan import (
     Plan,
     choose_output,
+    engine_pixels,
     engine_size,
     make_plan,
     usual_suffix,
@@ -28,14 +31,13 @@ from cgvideo.plan import (
     working_size,
 )
 from cgvideo.progress import Progress
+from cgvideo.requests import engine_request, tiling_for
 from cgvideo.scenes import marked
 from cgvideo.settings import Settings
 from cgvideo.smoothing import smoothed
-from cgvideo.tiled_engine import Tiling, decide_tiling, open_tiled
-from cgvideo.tiling import Norm
-from cgvideo.translate import translate, translate_picture
+from cgvideo.tiled_engine import open_tiled
+from cgvideo.translate import translate
 from engines.atomic import replacing
-from engines.backends import open_engine
 from engines.engine import Backend, Engine, EngineRequest
 from engines.errors import UserError
 from engines.library import find_model
@@ -43,7 +45,6 @@ from engines.model_file import Model
 from engines.store import EngineStore
 
 DEFAULT_MODEL = "summer2winter"
-DEFAULT_NORM: Norm = "anchors"  # of videos; docs/statistics.md has the figures
 MEASURED_FROM_FRAMES = 200  # in shorter clips, measuring the best number of streams gains nothing
 
 
@@ -56,20 +57,58 @@ def convert(
     stop: StopRequest | None = None,
     **settings: Any,
 ) -> Path:
-    """Convert one video or picture and return the finished file.
+    """Convert one video or picture, or all in a folder, and return the finished file or folder.
 
     `model` is a name or a path to a model file; `settings` are the fields of
     `cgvideo.settings.Settings`: start, duration, max_size, strength, codec, crf … A run that was
     interrupted goes on where it stopped when it is called again with the same arguments.
 
     Raises:
-        UserError: something the caller can mend, in one line.
+        UserError: something the caller can mend, in one line; of a folder, that files have failed.
     """
     chosen = Settings(output=None if output is None else Path(output), **settings)
     found = find_model(model)
-    if is_picture(Path(source)):
-        return convert_picture(Path(source), found, chosen).output
-    return convert_video(Path(source), found, chosen, progress, stop).output
+    path = Path(source)
+    if path.is_dir():
+        result = convert_folder(path, found, chosen, progress, stop)
+        refuse_failures(path, result)
+        return result.output
+    if as_picture(path, chosen):
+        return convert_picture(path, found, chosen).output
+    return convert_video(path, found, chosen, progress, stop).output
+
+
+def as_picture(source: Path, settings: Settings) -> bool:
+    """Whether a file is converted as a picture: it is one, and no video is asked for of its frames."""
+    asked = settings.output
+    as_video = asked is not None and not asked.is_dir() and asked.suffix.lower() in FORMATS
+    return is_picture(source) and not (as_video and source.suffix.lower() in (".gif", ".apng"))
+
+
+def convert_folder(
+    source: Path,
+    model: Model,
+    settings: Settings,
+    progress: Progress | None = None,
+    stop: StopRequest | None = None,
+) -> FolderResult:
+    """Convert all pictures and videos of a folder, and give what became of them."""
+    plan = plan_folder(source, model, settings)
+
+    def video(path: Path, own: Settings) -> tuple[str, ...]:
+        return convert_video(path, model, own, progress, stop).steps
+
+    return run_folder(plan, model, EngineStore(), video, stop=stop)
+
+
+def refuse_failures(source: Path, result: FolderResult) -> None:
+    """Raise UserError where files of a folder could not be converted."""
+    if result.failed:
+        total = result.done + result.failed + result.skipped + result.left
+        raise UserError(
+            f"{result.failed} of {total} files in {source} could not be converted",
+            f"{result.manifest} says why",
+        )
 
 
 def convert_video(
@@ -96,45 +135,17 @@ def prepared(
     clip = probe(source)
     output = choose_output(source, model.name, settings, usual_suffix(clip, settings))
     size = working_size(clip.upright_size, settings.max_size)
-    request = engine_request(settings, engine_size(working_size(size, settings.work_size), model))
-    streams = _remembered_streams(output, model, request)
+    size = engine_size(working_size(size, settings.work_size), model)
+    request = replace(engine_request(settings, size), pixels=engine_pixels(clip, settings, output))
+    # Decided before the streams are known: a run that goes on must come to the same tiles.
+    tiling = tiling_for(model, request, settings)
+    streams = _remembered_streams(output, model, replace(request, size=tiling.grid.tile))
     frames = clip.expected_frames(settings.start, settings.duration)
     if streams is None and frames is not None and frames < MEASURED_FROM_FRAMES:
         streams = 1
     request = replace(request, streams=streams)
-    with open_tiled(model, tiling_for(model, request, settings), request, store) as engine:
+    with open_tiled(model, tiling, request, store) as engine:
         yield make_plan(clip, model, engine, settings, output), engine
-
-
-def engine_request(settings: Settings, size: tuple[int, int] | None) -> EngineRequest:
-    """What the settings ask of an engine for frames of `size` (height, width)."""
-    return EngineRequest(
-        backend=cast(Any, settings.backend),
-        device=settings.device,
-        precision=cast(Any, settings.precision),
-        threads=settings.threads,
-        size=size,
-    )
-
-
-def tiling_for(
-    model: Model,
-    request: EngineRequest,
-    settings: Settings,
-    size: tuple[int, int] | None = None,
-) -> Tiling:
-    """Tiles and statistics for frames of `size`, where it is not the request's.
-
-    Raises:
-        UserError: the model cannot be tiled as is asked.
-    """
-    size = size or request.size
-    assert size is not None
-    norm = DEFAULT_NORM if settings.norm == "auto" else cast(Norm, settings.norm)
-    if request.size is None and norm == "anchors":
-        norm = "frame"  # a picture is its own anchor
-    tile, halo = settings.tile_pixels(), settings.halo_pixels()
-    return decide_tiling(model, size, request, norm, tile, halo, tiled=settings.tile != "off")
 
 
 def remember_choices(plan: Plan) -> None:
@@ -176,84 +187,6 @@ def _stored_engines(output: Path) -> list[dict[str, str]]:
         return []
 
 
-@dataclass(frozen=True, slots=True)
-class PicturePlan:
-    """A conversion of a picture, decided. `size` is the (height, width) that is translated."""
-
-    source: Path
-    picture: Picture
-    output: Path
-    size: tuple[int, int]
-    strength: float
-    compare: bool
-    work_size: tuple[int, int] | None = None
-    """(height, width) at which it is translated, if not as it comes out"""
-
-
-@dataclass(frozen=True, slots=True)
-class PictureResult:
-    """A finished picture. `seconds` are those of translating and writing it."""
-
-    output: Path
-    size: tuple[int, int]
-    seconds: float
-    engine: str
-
-
-def convert_picture(source: Path, model: Model, settings: Settings) -> PictureResult:
-    """Convert one PNG or JPEG; see `convert`. Metadata, profile and transparency are kept.
-
-    Raises:
-        UserError: something the caller can mend.
-    """
-    with prepared_picture(source, model, settings, EngineStore()) as (plan, engine):
-        return run_picture(plan, engine)
-
-
-@contextmanager
-def prepared_picture(
-    source: Path, model: Model, settings: Settings, store: EngineStore | None = None
-) -> Iterator[tuple[PicturePlan, Engine]]:
-    """Read a picture, decide what becomes of it, and make the engine ready: one for any size.
-
-    Nothing is written but what `store` keeps.
-    """
-    picture = read_picture(source)
-    output = choose_output(
-        source, model.name, settings, source.suffix.lower(), kinds=tuple(SUFFIXES)
-    )
-    size = working_size((picture.pixels.shape[0], picture.pixels.shape[1]), settings.max_size)
-    request = replace(engine_request(settings, size=None), streams=1)
-    work_size = working_size(size, settings.work_size)
-    tiling = tiling_for(model, request, settings, engine_size(work_size, model))
-    with open_tiled(model, tiling, request, store) as engine:
-        strength, compare = settings.strength, settings.compare
-        asked = None if work_size == size else work_size
-        yield PicturePlan(source, picture, output, size, strength, compare, asked), engine
-
-
-def run_picture(plan: PicturePlan, engine: Engine) -> PictureResult:
-    """Translate a picture and put the finished file in place.
-
-    Raises:
-        UserError: it cannot be written.
-    """
-    began = time.monotonic()
-    pixels, alpha = plan.picture.pixels, plan.picture.alpha
-    if plan.size != pixels.shape[:2]:
-        pixels = cv2.resize(pixels, plan.size[::-1], interpolation=cv2.INTER_AREA)
-        if alpha is not None:
-            smaller = cv2.resize(alpha, plan.size[::-1], interpolation=cv2.INTER_AREA)
-            alpha = smaller.astype(np.uint8)
-    result = translate_picture(pixels, engine, plan.strength, plan.work_size)
-    if plan.compare:
-        result = side_by_side(pixels, result)
-        alpha = None if alpha is None else np.concatenate([alpha, alpha], axis=1)
-    write_picture(plan.output, replace(plan.picture, pixels=result, alpha=alpha))
-    description = f"{engine.description}: {engine.why}"
-    return PictureResult(plan.output, plan.size, time.monotonic() - began, description)
-
-
 def translate_frames(
     frames: Iterable[NDArray[np.uint8]],
     model: str = DEFAULT_MODEL,
@@ -279,7 +212,12 @@ def translate_frames(
         return
     shape = first.shape
     settings = Settings(
-        strength=strength, smooth=smooth, backend=backend, device=device, threads=threads
+        strength=strength,
+        smooth=smooth,
+        backend=backend,
+        device=device,
+        threads=threads,
+        norm="frame",
     )
     steadiness = settings.smoothing()
     request = engine_request(settings, engine_size((shape[0], shape[1]), found))
@@ -297,7 +235,8 @@ def translate_frames(
             number += 1
             pixels = next(incoming, None)
 
-    with open_engine(found, request, EngineStore()) as engine:
+    tiling = tiling_for(found, request, settings)
+    with open_tiled(found, tiling, request, EngineStore()) as engine:
         source = marked(numbered()) if steadiness else numbered()
         results = translate(source, engine, engine.batch, strength)
         for result in smoothed(results, steadiness) if steadiness else results:

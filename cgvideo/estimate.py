@@ -39,6 +39,8 @@ def estimate(plan: Plan, engine: Engine) -> Estimate:
     )
     gray = np.full((plan.batch, height, width, 3), 127, np.uint8)
     gray[:, ::2] = 90
+    if plan.fidelity.pixels == "float32":
+        gray = np.divide(gray, 255, dtype=np.float32)
     measured, given = 0.0, []
     if plan.anchor_interval is not None and isinstance(engine, TiledEngine):
         statistics, measured = _timed(lambda: engine.measure(gray[:1]))

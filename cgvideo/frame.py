@@ -11,6 +11,51 @@ Pixels = NDArray[Any]
 """RGB `[H, W, 3]`, upright: `uint8` 0..255, or deep pixels as `float32` 0..1."""
 
 
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """What decoding had to put up with, before a frame or in a whole clip."""
+
+    packets: int = 0
+    """packets that did not decode and were skipped"""
+    concealed: int = 0
+    """frames of which the decoder made up a part"""
+    moved_pts: int = 0
+    """frames moved by a tick or more because their pts did not come after the one before"""
+    cut_short: bool = False
+    """the file ends before it should"""
+
+    def __add__(self, other: "Damage") -> "Damage":
+        return Damage(
+            self.packets + other.packets,
+            self.concealed + other.concealed,
+            self.moved_pts + other.moved_pts,
+            self.cut_short or other.cut_short,
+        )
+
+    @property
+    def is_real(self) -> bool:
+        """Whether pictures are missing or partly made up; a moved frame is not."""
+        return bool(self.packets or self.concealed or self.cut_short)
+
+    def lines(self) -> list[str]:
+        """It in words, a line each."""
+        said = []
+        if self.packets:
+            said.append(f"damaged packets of the source that were skipped: {self.packets}")
+        if self.concealed:
+            said.append(f"damaged frames of the source that are partly made up: {self.concealed}")
+        if self.moved_pts:
+            said.append(
+                f"frames that did not come after the one before, moved by a tick: {self.moved_pts}"
+            )
+        if self.cut_short:
+            said.append("the source is cut short; converted up to there")
+        return said
+
+
+WHOLE = Damage()
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Frame:
     """One decoded frame.
@@ -26,6 +71,10 @@ class Frame:
     duration: int
     pixels: Pixels
     begins_scene: bool = False
+    alpha: NDArray[np.float32] | None = None
+    """`[H, W]`, 0 (transparent) to 1, where it is kept"""
+    damage: Damage = WHOLE
+    """what went wrong since the frame before"""
     statistics: NDArray[np.float32] | None = None
 
     def __repr__(self) -> str:

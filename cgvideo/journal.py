@@ -16,6 +16,7 @@ from filelock import FileLock, Timeout
 from cgvideo.codec.decode import Seam
 from cgvideo.codec.errors import writing
 from cgvideo.codec.join import Part
+from cgvideo.frame import WHOLE, Damage
 from engines.atomic import replacing, sync
 from engines.errors import UserError
 
@@ -35,6 +36,7 @@ class PartRecord:
     pts: tuple[int, ...]
     last_duration: int
     seam_hash: str
+    damage: Damage = WHOLE
 
 
 class Journal:
@@ -48,9 +50,13 @@ class Journal:
         UserError: another run works on the same output, or the folder cannot be written.
     """
 
-    def __init__(self, folder: Path, fingerprint: str, description: dict[str, Any]) -> None:
+    def __init__(
+        self, folder: Path, fingerprint: str, description: dict[str, Any], suffix: str = ".nut"
+    ) -> None:
         self.folder = folder
+        self._suffix = suffix
         self.frames_in_all: int | None = None
+        self._ending = WHOLE
         self.notes: list[str] = []
         self._fingerprint = fingerprint
         self._description = description
@@ -102,7 +108,7 @@ class Journal:
         return segment in self._parts
 
     def part_path(self, segment: int) -> Path:
-        return self.folder / f"{segment:06d}.nut"
+        return self.folder / f"{segment:06d}{self._suffix}"
 
     def files(self) -> list[Part]:
         """Part files in order, each with the pts of its first frame."""
@@ -137,10 +143,16 @@ class Journal:
         self._append({"part": asdict(record)})
         self._parts[record.segment] = record
 
-    def note_end(self, frames: int) -> None:
-        """Record how many frames the clip has in all."""
+    def note_end(self, frames: int, ending: Damage = WHOLE) -> None:
+        """Record how many frames the clip has in all, and what went wrong after the last."""
         self.frames_in_all = frames
-        self._append({"end": frames})
+        self._ending = ending
+        self._append({"end": frames, "ending": asdict(ending)})
+
+    @property
+    def damage(self) -> Damage:
+        """Of all that is committed."""
+        return sum((record.damage for record in self.parts), self._ending)
 
     def note(self, text: str) -> None:
         """Record what the user should know of the parts, a line."""
@@ -160,6 +172,7 @@ class Journal:
         for entry in entries[1:]:
             if isinstance(entry.get("end"), int):
                 self.frames_in_all = entry["end"]
+                self._ending = _damage_in(entry.get("ending"))
             if isinstance(entry.get("note"), str):
                 self.notes.append(entry["note"])
             record = _record_in(entry)
@@ -195,11 +208,16 @@ class Journal:
 
 
 def describe_part(
-    path: Path, segment: int, pts: tuple[int, ...], last_duration: int, seam_hash: str
+    path: Path,
+    segment: int,
+    pts: tuple[int, ...],
+    last_duration: int,
+    seam_hash: str,
+    damage: Damage = WHOLE,
 ) -> PartRecord:
     """The record of a finished part file."""
     return PartRecord(
-        segment, path.stat().st_size, file_sha256(path), pts, last_duration, seam_hash
+        segment, path.stat().st_size, file_sha256(path), pts, last_duration, seam_hash, damage
     )
 
 
@@ -228,9 +246,14 @@ def _record_in(entry: dict[str, Any]) -> PartRecord | None:
             tuple(int(pts) for pts in fields["pts"]),
             int(fields["last_duration"]),
             str(fields["seam_hash"]),
+            _damage_in(fields.get("damage")),
         )
     except (KeyError, TypeError, ValueError):
         return None
+
+
+def _damage_in(fields: Any) -> Damage:
+    return Damage(**fields) if isinstance(fields, dict) else WHOLE
 
 
 def _parsed(line: bytes) -> dict[str, Any] | None:

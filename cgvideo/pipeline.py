@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+
 from cgvideo.codec.check import check
-from cgvideo.codec.decode import Damage, VideoSource
+from cgvideo.codec.decode import VideoSource
 from cgvideo.codec.encode import write_part
 from cgvideo.codec.errors import writing
 from cgvideo.codec.join import join
-from cgvideo.frame import Frame, Pixels, TranslatedFrame, side_by_side
+from cgvideo.frame import WHOLE, Damage, Frame, Pixels, TranslatedFrame, side_by_side
 from cgvideo.journal import Journal, describe_part
 from cgvideo.plan import SEGMENT_FRAMES, Plan
 from cgvideo.prefetch import prefetching
@@ -59,6 +61,8 @@ class Result:
     stage_seconds: dict[str, float]
     steps: tuple[str, ...] = ()
     """where an engine went on with smaller tiles: from there on frames are within one level"""
+    notices: tuple[str, ...] = ()
+    """what the plan said before, and what could not be kept"""
 
 
 def run(
@@ -75,8 +79,11 @@ def run(
     """
     began = time.monotonic()
     progress = progress or Silent()
-    source = VideoSource(plan.clip, plan.size, plan.start, plan.duration)
-    with Journal(plan.work_folder, plan.fingerprint, plan.describe()) as journal:
+    source = VideoSource(
+        plan.clip, plan.size, plan.start, plan.duration, plan.fidelity.development, plan.strict
+    )
+    suffix = f".{plan.encoding.part_format}"
+    with Journal(plan.work_folder, plan.fingerprint, plan.describe(), suffix) as journal:
         progress.planned(plan)
         if journal.abandoned and not journal.parts:
             progress.notice(
@@ -100,6 +107,7 @@ def run(
             join(journal.files(), plan.clip, plan.encoding, plan.muxing, last_duration, scratch)
             pts = [pts for record in records for pts in record.pts]
             check(scratch, plan.output, pts, plan.clip, plan.muxing)
+        damage = journal.damage
         steps = tuple(journal.notes)
         journal.discard()
     return Result(
@@ -108,9 +116,10 @@ def run(
         frames_rendered=render.frames_rendered,
         seconds=time.monotonic() - began,
         bytes=plan.output.stat().st_size,
-        damage=source.damage,
+        damage=damage,
         stage_seconds=dict(render.stages.seconds),
         steps=steps,
+        notices=(*plan.notices, *damage.lines(), *steps),
     )
 
 
@@ -186,15 +195,17 @@ class _Rendering:
             self._end(first_number)
             return False
         taken: list[int] = []  # pts
+        damage = WHOLE
         last = first.source
 
         def pictures() -> Iterator[tuple[int, Pixels]]:
-            nonlocal last
+            nonlocal last, damage
             for frame in itertools.chain([first], frames):
                 self._stop_if_wanted(first_number, len(taken))
                 last = frame.source
                 self._note_steps()
                 taken.append(last.pts)
+                damage += last.damage
                 yield last.pts, self._coded(frame)
                 self.frames_rendered += 1
                 self.progress.frame_done(last.number, self.stages)
@@ -203,7 +214,7 @@ class _Rendering:
             write_part(pictures(), scratch, self.plan.encoding)
         path = self.journal.part_path(segment)
         self.journal.commit(
-            describe_part(path, segment, tuple(taken), last.duration, last.content_hash())
+            describe_part(path, segment, tuple(taken), last.duration, last.content_hash(), damage)
         )
         if len(taken) < SEGMENT_FRAMES:
             self._end(last.number + 1)
@@ -232,7 +243,7 @@ class _Rendering:
     def _end(self, frames: int) -> None:
         known = self.journal.frames_in_all
         if known is None:
-            self.journal.note_end(frames)
+            self.journal.note_end(frames, self.source.ending)
         elif known != frames:
             raise UserError(
                 f"{self.plan.clip.path} had {known} frames when the conversion began and now"
@@ -241,9 +252,12 @@ class _Rendering:
             )
 
     def _coded(self, frame: TranslatedFrame) -> Pixels:
-        pixels = frame.pixels
+        pixels, alpha = frame.pixels, frame.source.alpha
         if self.plan.compare:
             pixels = side_by_side(frame.source.pixels, pixels)
+            alpha = None if alpha is None else np.concatenate([alpha, alpha], axis=1)
+        if alpha is not None:
+            pixels = np.dstack([pixels, alpha])
         return self.plan.encoding.orientation.coded(pixels)
 
 

@@ -14,21 +14,20 @@ import cv2
 import numpy as np
 
 from cgvideo.clip import Clip, Orientation
-from cgvideo.codec.color import is_rgb
 from cgvideo.codec.encode import (
     CODECS,
     SOFTWARE,
     Encoding,
-    check_pixel_format,
-    choose_pixel_format,
     encoder_options,
     write_part,
 )
 from cgvideo.codec.errors import reading
 from cgvideo.codec.hardware import hardware_of
-from cgvideo.codec.join import FORMATS, TURNING, Muxing, Part
+from cgvideo.codec.join import ASPECT, FORMATS, SUFFIXES, TURNING, Muxing, Part
+from cgvideo.codec.light import PARAMETERS, with_light
 from cgvideo.codec.rehearsal import rehearse
 from cgvideo.codec.streams import TimeShift
+from cgvideo.fidelity import Fidelity, choose_fidelity
 from cgvideo.scenes import REACH as SCENE_REACH
 from cgvideo.settings import Settings
 from cgvideo.smoothing import REACH as SMOOTHING_REACH
@@ -38,6 +37,7 @@ from cgvideo.translate import padded_size
 from engines.engine import Engine
 from engines.errors import UserError
 from engines.model_file import Model
+from engines.spec import Pixels
 
 PIPELINE_VERSION = 2  # counts up when the same plan comes to give other bytes
 SEGMENT_FRAMES = 96
@@ -73,6 +73,8 @@ class Plan:
     strength: float
     compare: bool
     encoding: Encoding
+    fidelity: Fidelity
+    strict: bool
     muxing: Muxing
     engine: tuple[tuple[str, str], ...]
     """the engine's identity: all that decides its bytes"""
@@ -129,6 +131,7 @@ class Plan:
             "strength": self.strength,
             "compare": self.compare,
             "encoding": {key: _plain(value) for key, value in described.items()},
+            "pixels": asdict(self.fidelity.development),
             "format": self.muxing.format,
             "streams": [[way.info.index, way.how] for way in self.muxing.carried],
             "engine": dict(self.engine),
@@ -154,13 +157,28 @@ def make_plan(
             f"--start {settings.start:g} lies after the end of {clip.path}, at {length:.1f} s",
             "Begin earlier",
         )
-    notices = list(_source_notices(clip))
     output = output or choose_output(clip.path, model.name, settings, usual_suffix(clip, settings))
     size = working_size(clip.upright_size, settings.max_size)
+    muxer = FORMATS[output.suffix.lower()]
+    orientation, notices = _choose_orientation(clip, muxer)
+    fidelity = choose_fidelity(clip, settings, _coded_size(orientation, size, settings))
+    notices += fidelity.notices
+    aspect = clip.sample_aspect_ratio
+    if aspect != 1 and not CODECS[settings.codec].says_aspect and muxer not in ASPECT:
+        kept = usual_suffix(clip, settings)
+        mend = f"; -o NAME{kept} keeps it" if FORMATS[kept] in ASPECT else ""
+        notices.append(
+            f"{muxer} with {settings.codec} loses the shape of a pixel ({aspect}): the picture is"
+            f" shown stretched{mend}"
+        )
+    if muxer == "nut" and settings.codec == "ffv1":
+        notices.append(
+            "nut with ffv1 loses colour tags and range; --codec h264 --crf 0 is lossless, too"
+        )
+    encoding = _choose_encoding(clip, size, settings, orientation, fidelity)
     work_size = working_size(size, settings.work_size)
     tiling = engine.tiling if isinstance(engine, TiledEngine) else None
     anchors = tiling is not None and tiling.norm == "anchors"
-    encoding = _choose_encoding(clip, size, settings, FORMATS[output.suffix.lower()], notices)
     start_ticks = round(Fraction(settings.start) / clip.time_base)
     shift = TimeShift()
     if settings.start > 0 or settings.duration is not None:
@@ -169,13 +187,14 @@ def make_plan(
         end = None if settings.duration is None else begin + Fraction(settings.duration)
         trimmed = settings.start > 0
         shift = TimeShift(begin if trimmed else Fraction(0), end, trimmed)
-    muxing = Muxing(FORMATS[output.suffix.lower()], (), shift)
+    muxing = Muxing(muxer, (), shift)
     others = clip.other_streams
     if not settings.audio:
         others = tuple(info for info in others if info.kind != "audio")
     carried, stream_notices = _rehearsed(
         replace(clip, other_streams=others), encoding, muxing, output
     )
+    notices += [f"{way.info} is copied as it is" for way in carried if way.info.kind == "video"]
     return Plan(
         clip=clip,
         output=output,
@@ -191,6 +210,8 @@ def make_plan(
         strength=settings.strength,
         compare=settings.compare,
         encoding=encoding,
+        fidelity=fidelity,
+        strict=settings.strict,
         muxing=Muxing(muxing.format, carried, shift),
         engine=tuple(sorted(engine.identity.items())),
         batch=_dividing(engine.batch),
@@ -282,58 +303,65 @@ def _hash_of(clip: Clip) -> str:
 
 
 def usual_suffix(clip: Clip, settings: Settings) -> str:
-    """The input's own container where it can hold the codec and every frame's time, else MKV."""
+    """The input's own container where it can hold the codec and every frame's time, else another."""
     suffix = clip.path.suffix.lower()
-    if suffix not in FORMATS or settings.codec == "ffv1":
-        return ".mkv"
-    if CODECS[settings.codec].format == "hevc" and FORMATS[suffix] == "flv":
-        return ".mkv"
-    return suffix
+    codec = CODECS[settings.codec]
+    muxers = codec.muxers
+    if clip.sample_aspect_ratio != 1 and not codec.says_aspect:
+        muxers = tuple(muxer for muxer in muxers if muxer in ASPECT) or muxers
+    return suffix if FORMATS.get(suffix) in muxers else SUFFIXES[muxers[0]]
 
 
-def _source_notices(clip: Clip) -> list[str]:
-    notices = []
-    if clip.bit_depth > 8:
-        notices.append(f"the source has {clip.bit_depth} bits a colour; 8 are kept")
-    if clip.has_alpha:
-        notices.append("the source's transparency is left out")
-    if clip.interlaced:
-        notices.append("the source is interlaced and is translated as it is, line by line")
-    return notices
+def engine_pixels(clip: Clip, settings: Settings, output: Path) -> Pixels:
+    """What an engine for this conversion is to take and give.
+
+    Raises:
+        UserError: as `choose_fidelity` does, before an engine is built.
+    """
+    size = working_size(clip.upright_size, settings.max_size)
+    orientation, _ = _choose_orientation(clip, FORMATS[output.suffix.lower()])
+    return choose_fidelity(clip, settings, _coded_size(orientation, size, settings)).pixels
+
+
+def _choose_orientation(clip: Clip, muxer: str) -> tuple[Orientation, list[str]]:
+    if clip.orientation.is_upright or muxer in TURNING:
+        return clip.orientation, []
+    return Orientation(), [f"{muxer} cannot say how a picture is turned: it is written upright"]
+
+
+def _coded_size(
+    orientation: Orientation, size: tuple[int, int], settings: Settings
+) -> tuple[int, int]:
+    height, width = size
+    return orientation.turned((height, width * 2) if settings.compare else size)
 
 
 def _choose_encoding(
-    clip: Clip, size: tuple[int, int], settings: Settings, muxer: str, notices: list[str]
+    clip: Clip,
+    size: tuple[int, int],
+    settings: Settings,
+    orientation: Orientation,
+    fidelity: Fidelity,
 ) -> Encoding:
     hardware = hardware_of(settings.codec)
-    height, width = size
-    orientation, aspect = clip.orientation, clip.sample_aspect_ratio
-    if not orientation.is_upright and muxer not in TURNING:
-        notices.append(f"{muxer} cannot say how a picture is turned: it is written upright")
-        aspect = 1 / aspect if orientation.swaps_sides else aspect
-        orientation = Orientation()
-    coded = orientation.turned((height, width * 2) if settings.compare else size)
+    aspect = clip.sample_aspect_ratio
+    if orientation != clip.orientation and clip.orientation.swaps_sides:
+        aspect = 1 / aspect
+    encoder = CODECS[settings.codec].encoder
     threads = min(os.cpu_count() or 1, MOST_ENCODER_THREADS)
     options = encoder_options(settings.codec, settings.crf, settings.preset, threads)
-    encoder = CODECS[settings.codec].encoder
-    pixel_format = settings.pixel_format or choose_pixel_format(
-        settings.codec, coded, clip.pixel_format
-    )
-    check_pixel_format(encoder, pixel_format, coded)
-    if settings.pixel_format is None and pixel_format == "yuv444p" and settings.codec != "ffv1":
-        notices.append(
-            f"{coded[1]}x{coded[0]} has an odd side: encoded as 4:4:4, which some players refuse"
-        )
+    if fidelity.stays_hdr and encoder in PARAMETERS:
+        options = with_light(options, encoder, clip.light)
     return Encoding(
         settings.codec,
         encoder,
-        pixel_format,
+        fidelity.pixel_format,
         options,
-        coded,
+        _coded_size(orientation, size, settings),
         clip.rate,
         clip.time_base,
         aspect,
-        clip.color.for_rgb() if is_rgb(pixel_format) else clip.color.for_yuv(coded[0]),
+        fidelity.color,
         orientation,
         hardware,
     )
@@ -346,7 +374,7 @@ def _rehearsed(
     height, width = encoding.size
     black = np.zeros((height, width, 3), np.uint8)
     with tempfile.TemporaryDirectory(prefix="cgvideo-") as folder:
-        sample = Path(folder) / "sample.nut"
+        sample = Path(folder) / f"sample.{encoding.part_format}"
         try:
             write_part(((number * clip.usual_step, black) for number in range(2)), sample, encoding)
         except UserError as error:

@@ -1,13 +1,16 @@
-"""Read ahead in a thread that cannot outlive its block."""
+"""Work ahead in threads that cannot outlive their block."""
 
 import threading
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from queue import Empty, Full, Queue
 from typing import TypeVar
 
 T = TypeVar("T")
+R = TypeVar("R")
 POLL_SECONDS = 0.05  # how long a full queue can delay the end of the block
 
 
@@ -70,3 +73,38 @@ def prefetching(items: Iterator[T], depth: int) -> Iterator[Iterator[T]]:
                 queue.get_nowait()
             except Empty:
                 thread.join(POLL_SECONDS)
+
+
+@contextmanager
+def in_parallel(
+    work: Callable[[T], R],
+    items: Iterable[T],
+    workers: int,
+    cost: Callable[[T], float],
+    budget: float,
+) -> Iterator[Iterator[R]]:
+    """Do `work` on `items` in threads, and give the results in the order of the items.
+
+    Items are taken in the block's own thread, as long as what is in hand costs no more than
+    `budget` together; one is always taken. However the block ends, no work goes on after it.
+    """
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="parallel")
+
+    def results() -> Iterator[R]:
+        in_hand: deque[tuple[Future[R], float]] = deque()
+        spent = 0.0
+        for item in items:
+            price = cost(item)
+            while in_hand and spent + price > budget:
+                oldest, paid = in_hand.popleft()
+                spent -= paid
+                yield oldest.result()
+            in_hand.append((pool.submit(work, item), price))
+            spent += price
+        while in_hand:
+            yield in_hand.popleft()[0].result()
+
+    try:
+        yield results()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)

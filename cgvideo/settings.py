@@ -5,9 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cgvideo.codec.encode import encoder_options
+from cgvideo.codec.images import MOST_PIXELS
+from cgvideo.codec.images.formats import suffix_of
 from cgvideo.tiling import NORMS
 from engines.errors import UserError
 
+TONEMAPS = ("off", "sdr", "keep")
 MOST_ANCHOR_SECONDS = 10.0
 """Between anchors: as many frames are held in memory, and in the worst case three times as many."""
 
@@ -17,10 +20,14 @@ class Settings:
     """What the user asked for; the names are those of the command line.
 
     `start` and `duration` are in seconds, `max_size` is the longer side in pixels, `strength` goes
-    from 0 (the source) to 1 (the translation). `norm` says where a frame's statistics come from,
-    `anchor_interval` is in seconds. `tile` is "auto", "off" or pixels, `halo` "auto" or pixels. With
-    `work_size` frames are translated with that longer side, and come out as large as they are. `smooth`
-    is "auto", "off", or goes from 0 (frame by frame) to 1 (as steady as can be).
+    from 0 (the source) to 1 (the translation). `tonemap` says what becomes of HDR: "off" refuses
+    it, "sdr" makes it SDR first, "keep" translates its values as they are coded. `strict` refuses
+    a damaged source. `norm` says where a frame's statistics come from, `anchor_interval` is in
+    seconds. `tile` is "auto", "off" or pixels, `halo` "auto" or pixels. With `work_size` frames are
+    translated with that longer side, and come out as large as they are. `smooth` is "auto", "off",
+    or goes from 0 (frame by frame) to 1 (as steady as can be). `format` (of
+    `cgvideo.codec.images.FORMATS`), `quality` (1 to 100) and `max_pixels` are for pictures;
+    `include` and `exclude` (globs) and `skip_existing` for folders.
     """
 
     output: Path | None = None
@@ -32,9 +39,17 @@ class Settings:
     crf: float | None = None
     preset: str | None = None
     pixel_format: str | None = None
+    tonemap: str = "off"
+    strict: bool = False
     audio: bool = True
     compare: bool = False
     overwrite: bool = False
+    format: str | None = None
+    quality: int | None = None
+    max_pixels: int = MOST_PIXELS
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    skip_existing: bool = False
     backend: str = "auto"
     device: str = "auto"
     precision: str = "auto"
@@ -80,6 +95,16 @@ class Settings:
             raise UserError(f"--strength {self.strength:g} is out of range", "It goes from 0 to 1")
         if self.threads is not None and self.threads < 1:
             raise UserError(f"--threads {self.threads} is too few", "Give 1 or more")
+        if self.format is not None:
+            suffix_of(self.format)  # refuses what is unknown
+        if self.quality is not None and not 1 <= self.quality <= 100:
+            raise UserError(f"--quality {self.quality} is out of range", "It goes from 1 to 100")
+        if self.max_pixels < 1:
+            raise UserError(f"--max-pixels {self.max_pixels} admits nothing", "Give 1 or more")
+        if self.tonemap not in TONEMAPS:
+            raise UserError(
+                f"There is no --tonemap {self.tonemap!r}", f"Choose from {', '.join(TONEMAPS)}"
+            )
         encoder_options(self.codec, self.crf, self.preset, threads=1)  # refuses what is wrong
 
     def tile_pixels(self) -> int | None:

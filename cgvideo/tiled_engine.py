@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cgvideo.tiling import MOST_SIDE, Grid, Norm, Size, choose_grid, most_whole
+from cgvideo.tiling import MOST_SIDE, Grid, Norm, Size, choose_grid, fits, most_whole
 from engines.backends import memory_for, open_engine
 from engines.engine import Engine, EngineRequest
 from engines.errors import UserError, first_line
@@ -24,6 +24,9 @@ frame, by one in strips, or from a small picture."""
 
 THUMBNAIL_SIDE = 512
 """The longer side of the picture that `--norm fast` measures."""
+
+MOST_STREAMS = 4
+"""The most frames that an engine runs at once by its own choice."""
 
 OUT_OF_MEMORY = (
     "out of memory",
@@ -94,15 +97,16 @@ def decide_tiling(
     """
     spec = model.spec
     most = most_whole(spec, memory_for(request), request.streams or 1) if tiled else None
-    side = None if request.size is not None else MOST_SIDE
-    grid = choose_grid(size, spec, tile if tiled else None, halo, most, side if tiled else None)
+    # A picture's engine takes any size up to this one; a clip's is made for its frames.
+    side = MOST_SIDE if tiled and request.size is None else None
+    grid = choose_grid(size, spec, tile if tiled else None, halo, most, side)
     exact = grid.whole or grid.halo >= spec.halo
     measuring: Measuring = "whole"
     if not spec.statistics_channels or (grid.whole and norm == "frame"):
         measuring, norm = "inside", "frame"
     elif norm == "fast":
         measuring = "thumbnail"
-    elif spec.tileable and most is not None and size[0] * size[1] > most:
+    elif spec.tileable and not fits(size, most, side):
         measuring = "strips"
     return Tiling(grid, norm, measuring, exact)
 
@@ -110,14 +114,22 @@ def decide_tiling(
 def open_tiled(
     model: Model, tiling: Tiling, request: EngineRequest, store: EngineStore | None = None
 ) -> "TiledEngine":
-    """Make the engines of a tiling ready. `request` has no size where frames come in one size only once.
+    """Make the engines of a tiling ready.
+
+    A `request` without a size gets engines for any: a picture comes once, and building one for its
+    tiles would take longer than they do.
 
     Raises:
         UserError: as `open_engine` does.
     """
 
+    # What is measured to be the best number of streams would not ask for the memory.
+    height, width = tiling.grid.tile
+    scarce = height * width > most_whole(model.spec, memory_for(request), MOST_STREAMS)
+    usual = 1 if scarce and request.streams is None else request.streams
+
     def opened(form: Form, size: Size | None) -> Engine:
-        streams = request.streams if form != "measure" else 1
+        streams = usual if form != "measure" else 1
         asked = replace(request, form=form, size=size, streams=streams)
         return open_engine(model, asked, store)
 
@@ -269,8 +281,7 @@ class TiledEngine:
         self.stepped_down.append(f"the device's memory ran out ({first_line(error)}): {what}")
 
     def _open(self, form: Form, size: Size) -> Engine:
-        fixed = self._fixed or not self.tiling.grid.whole
-        return self._stack.enter_context(self._opened(form, size if fixed else None))
+        return self._stack.enter_context(self._opened(form, size if self._fixed else None))
 
     def __enter__(self) -> Self:
         return self

@@ -90,7 +90,7 @@ def choose_grid(
     halo = spec.halo if halo is None else _up(halo, multiple)
     if tile is not None:
         most_pixels, most_side = None, max(_up(tile, multiple), spec.minimum_size)
-    if _fits(size, most_pixels, most_side):
+    if fits(size, most_pixels, most_side):
         return Grid(size, size, halo, multiple)
     if not spec.tileable:
         if tile is not None:
@@ -101,7 +101,7 @@ def choose_grid(
         return Grid(size, size, halo, multiple)
     grids = [Grid(size, shape, halo, multiple) for shape in _shapes(size, halo, multiple)]
     side = min(most_side or MOST_SIDE, MOST_SIDE)
-    fitting = [grid for grid in grids if _fits(grid.tile, most_pixels, side)]
+    fitting = [grid for grid in grids if fits(grid.tile, most_pixels, side)]
     if not fitting:
         raise UserError(
             f"Tiles with a halo of {halo} pixels need at least {2 * halo + LEAST_CORE} a side, and"
@@ -121,6 +121,13 @@ def most_whole(spec: GeneratorSpec, memory: int | None, streams: int) -> int:
     return min(limit, memory // 2 // (spec.working_bytes * streams))
 
 
+def fits(size: Size, most_pixels: int | None, most_side: int | None) -> bool:
+    """Whether a frame or tile has no more pixels, and no longer side."""
+    return (most_pixels is None or size[0] * size[1] <= most_pixels) and (
+        most_side is None or max(size) <= most_side
+    )
+
+
 def _shapes(size: Size, halo: int, multiple: int) -> Iterator[Size]:
     """The tiles of every grid that is worth a thought."""
     heights, widths = (list(_sides(length, halo, multiple)) for length in size)
@@ -133,12 +140,6 @@ def _sides(length: int, halo: int, multiple: int) -> Iterator[int]:
         side = least_size(length, count, halo, multiple)
         if 2 * halo < side < length:
             yield side
-
-
-def _fits(tile: Size, most_pixels: int | None, most_side: int | None) -> bool:
-    return (most_pixels is None or tile[0] * tile[1] <= most_pixels) and (
-        most_side is None or max(tile) <= most_side
-    )
 
 
 def _work(grid: Grid) -> int:

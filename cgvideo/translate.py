@@ -91,7 +91,7 @@ def _translated(
         result = translated[slot, :height, :width]
         if size is not None:
             result = put_back(frame.pixels, source, result)
-        yield TranslatedFrame(frame, _blend(frame.pixels, result, strength))
+        yield TranslatedFrame(frame, blend(frame.pixels, result, strength))
 
 
 @contextmanager
@@ -155,7 +155,8 @@ def _failing() -> Iterator[None]:
         ) from error
 
 
-def _blend(source: Pixels, result: Pixels, strength: float) -> Pixels:
+def blend(source: Pixels, result: Pixels, strength: float) -> Pixels:
+    """Go from `source` (strength 0) to `result` (1), both of one shape and dtype."""
     if strength >= 1:
         return np.ascontiguousarray(result)
     blended = cv2.addWeighted(source, 1 - strength, result, strength, 0)

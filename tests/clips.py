@@ -157,6 +157,47 @@ def make_clip(
     return path
 
 
+def make_planes(
+    path: Path,
+    frames: Sequence[Sequence[NDArray[Any]]],
+    codec: str = "ffv1",
+    pixel_format: str = "yuv420p10le",
+    *,
+    tags: Tags = BT709,
+    options: Mapping[str, str] | None = None,
+) -> Path:
+    """Write frames given as the planes of `pixel_format` (uint8, or uint16 of deep formats)."""
+    height, width = frames[0][0].shape
+    with av.open(path, "w") as container:
+        stream: Any = container.add_stream(codec, rate=25, options=dict(options or {}))
+        context = stream.codec_context
+        context.width, context.height, context.pix_fmt = width, height, pixel_format
+        context.color_range = 2 if tags.full_range else 1
+        context.colorspace, context.color_primaries, context.color_trc = tags.numbers
+        for number, planes in enumerate(frames):
+            frame = av.VideoFrame(width, height, pixel_format)
+            for plane, numbers in zip(frame.planes, planes, strict=True):
+                rows = np.zeros((plane.height, plane.line_size), np.uint8)
+                raw = np.ascontiguousarray(numbers).view(np.uint8)
+                rows[:, : raw.shape[1]] = raw
+                plane.update(rows.tobytes())
+            frame.pts, frame.time_base = number, Fraction(1, 25)
+            frame.color_range = 2 if tags.full_range else 1
+            frame.colorspace, frame.color_primaries, frame.color_trc = tags.numbers
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+def read_deep_planes(path: Path) -> Iterator[list[NDArray[np.uint16]]]:
+    """The planes of every YUV frame of more than 8 bits, without any conversion."""
+    for frame in _decoded(path):
+        yield [
+            np.frombuffer(plane, np.uint16).reshape(plane.height, -1)[:, : plane.width]
+            for plane in frame.planes
+        ]
+
+
 def read_pictures(path: Path) -> Iterator[tuple[Fraction, RGB]]:
     """(seconds, RGB as coded) of every frame that decodes, on one thread, plainly converted."""
     for frame in _decoded(path):

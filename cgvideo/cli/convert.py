@@ -6,18 +6,24 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from cgvideo.cli.reports import INTERRUPTED
+from cgvideo.cli.folder import convert_folder, folder_output
+from cgvideo.cli.pipes import FORMATS, PIPE, is_piped, through_pipes
+from cgvideo.cli.reports import CUT_SHORT, INTERRUPTED
 from engines.errors import UserError
 
 if TYPE_CHECKING:
     from cgvideo.cli.display import Display
     from cgvideo.cli.interrupt import Interruption
+    from cgvideo.pipeline import Result
     from cgvideo.settings import Settings
     from engines.model_file import Model
+    from engines.store import EngineStore
 
 
 def convert(
-    inputs: list[Path] = typer.Argument(..., help="Videos and pictures (PNG, JPEG) to convert."),
+    inputs: list[Path] = typer.Argument(
+        ..., help="Videos, pictures and folders to convert; - for standard input."
+    ),
     model: str = typer.Option(
         "summer2winter", "--model", "-m", help="A name from `cgvideo models`, or a model file."
     ),
@@ -25,8 +31,8 @@ def convert(
         None,
         "--output",
         "-o",
-        help="File to write, or an existing folder. Default: INPUT.MODEL beside the input, with its"
-        " suffix where that container fits, else .mkv.",
+        help="File to write, an existing folder, or - for standard output; of a folder, the folder to write."
+        " Default: INPUT.MODEL beside the input, with its suffix where that container fits, else .mkv.",
     ),
     start: float = typer.Option(0.0, help="Begin so many seconds into the clip."),
     duration: float | None = typer.Option(None, help="Convert so many seconds. Default: all."),
@@ -41,23 +47,35 @@ def convert(
         help="Steadiness: auto, off, or 0 (frame by frame) to 1 (flicker averaged away along the"
         " motion of the source). Default: auto, which is 1.",
     ),
-    codec: str = typer.Option(
-        "h264",
-        help="h264 (plays everywhere), hevc (smaller), ffv1 (lossless); on an NVIDIA GPU where"
-        " `cgvideo doctor` finds them: h264_nvenc, hevc_nvenc.",
+    codec: str | None = typer.Option(
+        None,
+        help="h264 (plays everywhere), hevc and av1 (smaller, 10 bits), vp9, prores (for editing: 10 bits,"
+        " transparency), ffv1 (lossless); on an NVIDIA GPU where `cgvideo doctor` finds them:"
+        " h264_nvenc, hevc_nvenc. Default: h264, lossless into a pipe.",
     ),
     crf: float | None = typer.Option(
         None,
-        help="Quality, 0 to 51: lower is better and larger. Default: 16 (h264), 20 (hevc),"
-        " 19 (h264_nvenc), 22 (hevc_nvenc).",
+        help="Quality, 0 to 51 (63: av1, vp9): lower is better and larger. Default: 16 (h264),"
+        " 20 (hevc), 24 (av1), 22 (vp9), 19 (h264_nvenc), 22 (hevc_nvenc).",
     ),
     preset: str | None = typer.Option(
         None,
-        help="Encoder's effort, ultrafast to veryslow, of NVENC p1 to p7. Default: veryfast (h264),"
-        " fast (hevc), p4 (NVENC).",
+        help="Encoder's effort: ultrafast to veryslow; NVENC p1 to p7; av1 10 to 0, vp9 8 to 0 (the"
+        " best); of prores the profile: proxy, lt, standard, hq. Default: veryfast (h264), fast (hevc),"
+        " 8 (av1), 4 (vp9), hq (prores; 4444 where the source is 4:4:4), p4 (NVENC).",
     ),
     pix_fmt: str | None = typer.Option(
-        None, help="Pixel format of the encoder. Default: yuv420p; yuv444p where a side is odd."
+        None,
+        help="Pixel format of the encoder. Default: yuv420p (yuv444p where a side is odd); of a source"
+        " with more than 8 bits yuv420p10le (hevc, av1).",
+    ),
+    tonemap: str = typer.Option(
+        "off",
+        help="HDR sources: off refuses them, sdr makes them SDR first, keep translates PQ or HLG values as"
+        " they are and stays HDR.",
+    ),
+    strict: bool = typer.Option(
+        False, "--strict", help="A damaged source is an error. Default: convert what decodes."
     ),
     no_audio: bool = typer.Option(
         False, "--no-audio", help="Leave the sound out. Default: keep it."
@@ -65,8 +83,36 @@ def convert(
     compare: bool = typer.Option(
         False, "--compare", help="Write source and result side by side. Default: the result alone."
     ),
+    pipe: str = typer.Option(
+        "nut", help="What -o - speaks: nut (with sound and all times) or y4m (pictures alone)."
+    ),
     overwrite: bool = typer.Option(
         False, "--overwrite", help="Replace an existing output. Default: refuse."
+    ),
+    picture_format: str | None = typer.Option(
+        None,
+        "--format",
+        help="Format of pictures: png, jpeg, webp, tiff, bmp, gif, avif, heic. Default: their own.",
+    ),
+    quality: int | None = typer.Option(
+        None,
+        help="Quality of pictures, 1 to 100. Default: 95 (jpeg), 90 (webp), 80 (avif), 85 (heic);"
+        " a WebP without loss stays so.",
+    ),
+    max_pixels: int = typer.Option(
+        200_000_000, help="Refuse pictures of more pixels. Default: 200 million."
+    ),
+    include: list[str] = typer.Option(
+        [], help="Of a folder, only files that match this glob (again for more). Default: all."
+    ),
+    exclude: list[str] = typer.Option(
+        [], help="Of a folder, no files or folders that match this glob. Default: none left out."
+    ),
+    skip_existing: bool = typer.Option(
+        False,
+        "--skip-existing",
+        help="Of a folder that was converted before, only what is new or changed, by content."
+        " Default: refuse.",
     ),
     backend: str = typer.Option("auto", help="Runtime: auto, openvino, torch or tensorrt."),
     device: str = typer.Option("auto", help="Device of the runtime: auto, cpu, gpu or cuda."),
@@ -107,7 +153,7 @@ def convert(
         False, "--debug", help="Show tracebacks instead of one-line errors."
     ),
 ) -> None:
-    """Convert videos and pictures.
+    """Convert videos and pictures, one by one or whole folders.
 
     A run that was interrupted goes on where it stopped: give the same command again.
     """
@@ -115,6 +161,12 @@ def convert(
     from cgvideo.settings import Settings
     from engines.library import find_model
 
+    to_pipe = output == PIPE
+    lossless = to_pipe and codec is None
+    if to_pipe and as_json:
+        raise UserError("Standard output cannot take both the video and --json", "Give -o a file")
+    if pipe not in FORMATS:
+        raise UserError(f"There is no --pipe {pipe!r}", f"Choose from {', '.join(FORMATS)}")
     display = open_display(as_json)
     settings = Settings(
         output=output,
@@ -123,13 +175,21 @@ def convert(
         max_size=max_size,
         strength=strength,
         smooth=smooth,
-        codec=codec,
-        crf=crf,
-        preset=preset,
+        codec=codec or "h264",
+        crf=0 if lossless and crf is None else crf,
+        preset="ultrafast" if lossless and preset is None else preset,
         pixel_format=pix_fmt,
+        tonemap=tonemap,
+        strict=strict,
         audio=not no_audio,
         compare=compare,
         overwrite=overwrite,
+        format=picture_format,
+        quality=quality,
+        max_pixels=max_pixels,
+        include=tuple(include),
+        exclude=tuple(exclude),
+        skip_existing=skip_existing,
         backend=backend,
         device=device,
         precision=precision,
@@ -141,13 +201,17 @@ def convert(
         work_size=work_size,
     )
     found = find_model(model)
-    interruptibly(
-        lambda interruption: convert_all(
-            inputs, found, settings, display, interruption, dry_run, debug
-        ),
-        display,
-        len(inputs),
-    )
+
+    def work(interruption: "Interruption") -> None:
+        def on(files: list[Path], chosen: Settings) -> None:
+            convert_all(files, found, chosen, display, interruption, dry_run, debug)
+
+        if is_piped(inputs, settings):
+            through_pipes(inputs, settings, pipe, interruption, on, display.note)
+        else:
+            on(inputs, settings)
+
+    interruptibly(work, display, len(inputs))
 
 
 def open_display(as_json: bool) -> "Display":
@@ -178,13 +242,20 @@ def convert_all(
 
     check_inputs(inputs, model.name, settings)
     failed = 0
+    cut_short = False
     for number, source in enumerate(inputs):
         interruption.left = len(inputs) - number
         if interruption.stop.wanted:
             display.left(interruption.left, len(inputs))
             raise typer.Exit(INTERRUPTED)
         try:
-            convert_one(source, model, settings, display, interruption, dry_run)
+            if source.is_dir():
+                output = folder_output(source, model, settings) if len(inputs) > 1 else None
+                convert_folder(
+                    source, model, settings, display, interruption, output, dry_run, debug
+                )
+            else:
+                cut_short |= convert_one(source, model, settings, display, interruption, dry_run)
         except UserError as error:
             if len(inputs) == 1 or debug:
                 raise
@@ -192,6 +263,8 @@ def convert_all(
             failed += 1
     if failed:
         raise UserError(f"{failed} of {len(inputs)} inputs could not be converted", "See above")
+    if cut_short:
+        raise typer.Exit(CUT_SHORT)
 
 
 def convert_one(
@@ -201,18 +274,17 @@ def convert_one(
     display: "Display",
     interruption: "Interruption",
     dry_run: bool = False,
-) -> None:
-    """Convert one file with everything said to the user.
+) -> bool:
+    """Convert one file with everything said to the user; give whether it was cut short.
 
     Raises:
         UserError: something the user can mend.
         typer.Exit: the user stopped it.
     """
     from cgvideo.cli.wording import building_line, waiting_line
-    from cgvideo.codec.images import is_picture
-    from cgvideo.convert import prepared, prepared_picture, remember_choices, run_picture
-    from cgvideo.estimate import estimate
-    from cgvideo.pipeline import Stopped, run
+    from cgvideo.convert import as_picture
+    from cgvideo.pictures import prepared_picture, run_picture
+    from cgvideo.pipeline import Stopped
     from engines.store import EngineStore
 
     interruption.rendering = False
@@ -220,21 +292,46 @@ def convert_one(
         on_build=lambda key: display.note(building_line(key, model)),
         on_wait=lambda key: display.note(waiting_line(model)),
     )
-    if source.is_dir():
-        raise UserError(f"{source} is a folder", "Name the files in it")
-    if is_picture(source):
+    if as_picture(source, settings):
         with prepared_picture(source, model, settings, store) as (picture_plan, engine):
             if dry_run:
                 display.explain_picture(picture_plan, engine, model)
-                return
+                return False
             interruption.rendering = True
             display.picture_done(source, run_picture(picture_plan, engine))
-        return
+        return False
+    try:
+        result = convert_video(source, model, settings, display, interruption, store, dry_run)
+    except Stopped:
+        display.left(interruption.left, interruption.total)
+        raise typer.Exit(INTERRUPTED) from None
+    return result is not None and result.damage.cut_short
+
+
+def convert_video(
+    source: Path,
+    model: "Model",
+    settings: "Settings",
+    display: "Display",
+    interruption: "Interruption",
+    store: "EngineStore",
+    dry_run: bool = False,
+) -> "Result | None":
+    """Convert one video with everything said to the user; None for a dry run.
+
+    Raises:
+        UserError: something the user can mend.
+        Stopped: the user wanted to stop.
+    """
+    from cgvideo.convert import prepared, remember_choices
+    from cgvideo.estimate import estimate
+    from cgvideo.pipeline import Stopped, run
+
     display.preparing(source)
     with prepared(source, model, settings, store) as (plan, engine):
         display.explain(plan, engine, model, estimate(plan, engine))
         if dry_run:
-            return
+            return None
         interruption.rendering = True
         remember_choices(plan)
         try:
@@ -242,6 +339,6 @@ def convert_one(
                 result = run(plan, engine, display, interruption.stop)
         except Stopped as stopped:
             display.stopped(plan, stopped)
-            display.left(interruption.left, interruption.total)
-            raise typer.Exit(INTERRUPTED) from None
+            raise
     display.finished(result)
+    return result

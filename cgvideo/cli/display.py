@@ -2,6 +2,7 @@
 
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
@@ -13,18 +14,24 @@ from cgvideo.cli.reports import emit, say
 from cgvideo.cli.wording import (
     Speed,
     cost_of_smaller,
-    damage_lines,
     explanation,
+    folder_lines,
+    folder_progress_line,
+    folder_result_lines,
     picture_lines,
     progress_line,
     result_line,
     stop_lines,
 )
-from cgvideo.convert import PicturePlan, PictureResult
 from cgvideo.estimate import Estimate
+from cgvideo.folder import FolderPlan
+from cgvideo.folder_run import FolderResult
+from cgvideo.manifest import Entry
+from cgvideo.pictures import PictureEngine, PicturePlan, PictureResult
 from cgvideo.pipeline import Result, Stopped
 from cgvideo.plan import Plan
 from cgvideo.progress import StageTimes
+from cgvideo.tiled_engine import TiledEngine
 from engines.engine import Engine
 from engines.errors import UserError
 from engines.model_file import Model
@@ -37,13 +44,21 @@ class Display(Protocol):
 
     def explain(self, plan: Plan, engine: Engine, model: Model, cost: Estimate) -> None: ...
 
-    def explain_picture(self, plan: PicturePlan, engine: Engine, model: Model) -> None: ...
+    def explain_picture(self, plan: PicturePlan, engine: PictureEngine, model: Model) -> None: ...
 
     def note(self, text: str) -> None: ...
 
     def failed(self, source: Path, error: UserError) -> None: ...
 
     def picture_done(self, source: Path, result: PictureResult) -> None: ...
+
+    def explain_folder(self, plan: FolderPlan, model: Model) -> None: ...
+
+    def folder_planned(self, plan: FolderPlan, todo: int, skipped: int) -> None: ...
+
+    def file_done(self, entry: Entry, done: int, todo: int) -> None: ...
+
+    def folder_finished(self, plan: FolderPlan, result: FolderResult) -> None: ...
 
     def stopping(self) -> None: ...
 
@@ -84,6 +99,7 @@ class Watch:
 
     def __init__(self) -> None:
         self.speed = Speed()
+        self.files = Speed()
         self.total: int | None = None
         self._last = time.monotonic()
 
@@ -107,6 +123,25 @@ class Watch:
 
     def report(self, done: int, stages: StageTimes) -> None:
         """Say how far the run is."""
+
+    def folder_planned(self, plan: FolderPlan, todo: int, skipped: int) -> None:
+        self.files = Speed()
+        self.files.mark(0)
+
+    def file_done(self, entry: Entry, done: int, todo: int) -> None:
+        self.files.mark(done)
+        if entry.status == "failed":
+            self.file_failed(entry)
+        now = time.monotonic()
+        if now - self._last >= self.SECONDS:
+            self._last = now
+            self.report_files(done, todo)
+
+    def file_failed(self, entry: Entry) -> None:
+        """Say why a file could not be converted."""
+
+    def report_files(self, done: int, todo: int) -> None:
+        """Say how far a folder is."""
 
     def finishing(self) -> None: ...
 
@@ -140,7 +175,7 @@ class PlainDisplay(Watch):
         for line in explanation(plan, engine, model, cost):
             self.say(line)
 
-    def explain_picture(self, plan: PicturePlan, engine: Engine, model: Model) -> None:
+    def explain_picture(self, plan: PicturePlan, engine: PictureEngine, model: Model) -> None:
         for line in picture_lines(plan, engine, model):
             self.say(line)
 
@@ -153,6 +188,28 @@ class PlainDisplay(Watch):
     def picture_done(self, source: Path, result: PictureResult) -> None:
         height, width = result.size
         self.say(f"{result.output}: {width}x{height} in {result.seconds:.1f} s ({result.engine})")
+
+        for notice in result.notices:
+            self.notice(notice)
+
+    def explain_folder(self, plan: FolderPlan, model: Model) -> None:
+        for line in folder_lines(plan, model):
+            self.say(line)
+
+    def folder_planned(self, plan: FolderPlan, todo: int, skipped: int) -> None:
+        super().folder_planned(plan, todo, skipped)
+        if skipped:
+            self.say(f"{skipped} files are done already, {todo} are left")
+
+    def file_failed(self, entry: Entry) -> None:
+        self.say(f"cgvideo: {entry.reason}")
+
+    def report_files(self, done: int, todo: int) -> None:
+        self.say(folder_progress_line(done, todo, self.files))
+
+    def folder_finished(self, plan: FolderPlan, result: FolderResult) -> None:
+        for line in folder_result_lines(result):
+            self.say(line)
 
     def notice(self, text: str) -> None:
         self.say(f"note: {text}")
@@ -179,7 +236,7 @@ class PlainDisplay(Watch):
             self.say(f"{inputs} of {total} inputs are left; give the same command again to go on.")
 
     def finished(self, result: Result) -> None:
-        for line in damage_lines(result):
+        for line in result.damage.lines():
             self.say(f"note: {line}")
         self.say(result_line(result))
 
@@ -220,6 +277,11 @@ class TerminalDisplay(PlainDisplay):
             line = progress_line(done, self.total, self.speed, stages)
             bar.update(self._task, completed=done, total=self.total, description=line)
 
+    def report_files(self, done: int, todo: int) -> None:
+        line = folder_progress_line(done, todo, self.files)
+        end = "\r" if done < todo else "\n"
+        self._console.print(line.ljust(60), end=end, markup=False, soft_wrap=True)
+
     def finishing(self) -> None:
         bar = self._bar
         if bar is not None:
@@ -256,7 +318,7 @@ class JsonDisplay(Watch):
             decisions=plan.describe(),
         )
 
-    def explain_picture(self, plan: PicturePlan, engine: Engine, model: Model) -> None:
+    def explain_picture(self, plan: PicturePlan, engine: PictureEngine, model: Model) -> None:
         emit(
             "plan",
             input=str(plan.source),
@@ -264,8 +326,45 @@ class JsonDisplay(Watch):
             model=model.name,
             frames=1,
             size=list(plan.size),
+            tiling=engine.tiling.describe() if isinstance(engine, TiledEngine) else None,
             engine=engine.description,
             why=engine.why,
+        )
+
+    def explain_folder(self, plan: FolderPlan, model: Model) -> None:
+        emit(
+            "folder",
+            input=str(plan.source),
+            output=str(plan.output),
+            model=model.name,
+            pictures=len(plan.pictures),
+            videos=len(plan.videos),
+            left_alone=dict(plan.left_alone),
+        )
+
+    def file_done(self, entry: Entry, done: int, todo: int) -> None:
+        self.files.mark(done)
+        emit(
+            "file",
+            **asdict(entry),
+            done=done,
+            of=todo,
+            files_per_second=self.files.frames_per_second,
+            seconds_left=self.files.seconds_left(todo, done),
+        )
+
+    def folder_finished(self, plan: FolderPlan, result: FolderResult) -> None:
+        emit(
+            "done",
+            input=str(plan.source),
+            output=str(result.output),
+            manifest=str(result.manifest),
+            converted=result.done,
+            failed=result.failed,
+            skipped=result.skipped,
+            left=result.left,
+            left_alone=dict(result.left_alone),
+            seconds=result.seconds,
         )
 
     def note(self, text: str) -> None:
@@ -275,7 +374,14 @@ class JsonDisplay(Watch):
         emit("error", input=str(source), problem=error.problem, mend=error.mend)
 
     def picture_done(self, source: Path, result: PictureResult) -> None:
-        emit("done", input=str(source), output=str(result.output), frames=1, seconds=result.seconds)
+        emit(
+            "done",
+            input=str(source),
+            output=str(result.output),
+            frames=1,
+            seconds=result.seconds,
+            notices=list(result.notices),
+        )
 
     def notice(self, text: str) -> None:
         emit("notice", text=text)
@@ -314,6 +420,7 @@ class JsonDisplay(Watch):
             seconds=result.seconds,
             bytes=result.bytes,
             damaged_packets=result.damage.packets,
+            concealed_frames=result.damage.concealed,
             moved_pts=result.damage.moved_pts,
             cut_short=result.damage.cut_short,
             stage_seconds=result.stage_seconds,

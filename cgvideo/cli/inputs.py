@@ -17,7 +17,7 @@ def check_inputs(inputs: list[Path], model: str, settings: Settings) -> None:
     Raises:
         UserError: two inputs would become the same file, or several one; the encoder does not work.
     """
-    if not all(map(is_picture, inputs)):
+    if not all(is_picture(source) for source in inputs if not source.is_dir()):
         hardware_of(settings.codec)  # refuses before anything takes long
     asked = settings.output
     if len(inputs) > 1 and asked is not None and not asked.is_dir():
@@ -26,7 +26,17 @@ def check_inputs(inputs: list[Path], model: str, settings: Settings) -> None:
             "Give -o an existing folder",
         )
     alike = defaultdict(list)
+    folders = [source.resolve() for source in inputs if source.is_dir()]
+    for source in folders:
+        alone = folders.count(source) == 1
+        if not alone or (asked is not None and [s.name for s in folders].count(source.name) > 1):
+            raise UserError(
+                f"{source} and another input would go into one folder",
+                "Convert them by separate commands, each with an -o of its own",
+            )
     for source in inputs:
+        if source.is_dir():
+            continue
         folder = source.parent if asked is None else asked
         alike[folder.resolve(), source.stem, is_picture(source)].append(source)
     for (folder, stem, _), sources in alike.items():

@@ -25,7 +25,9 @@ class Interruption:
         """inputs that are not converted yet"""
 
 
-def interruptibly(work: Callable[[Interruption], None], display: Display, inputs: int = 1) -> None:
+def interruptibly(
+    work: Callable[[Interruption], object], display: Display, inputs: int = 1
+) -> None:
     """Do `work`, and raise what it raises.
 
     Ctrl-C once asks a rendering to stop at a good moment; before one begins, or twice, it ends the

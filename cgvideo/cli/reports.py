@@ -5,6 +5,7 @@ import sys
 from typing import Any, TextIO
 
 FAILED = 1
+CUT_SHORT = 3
 INTERRUPTED = 130  # as shells count an interrupt
 
 

@@ -5,8 +5,10 @@ from collections.abc import Mapping
 from fractions import Fraction
 
 from cgvideo.cli.reports import plain
-from cgvideo.convert import PicturePlan
 from cgvideo.estimate import Estimate
+from cgvideo.folder import FolderPlan
+from cgvideo.folder_run import FolderResult
+from cgvideo.pictures import PictureEngine, PicturePlan
 from cgvideo.pipeline import Result, Stopped
 from cgvideo.plan import Plan, working_size
 from cgvideo.progress import StageTimes
@@ -48,9 +50,10 @@ def building_line(key: Mapping[str, str], model: Model) -> str:
         return (
             f"measuring how many frames at once suit {model.name} here (kept for the next time) …"
         )
+    what = " to measure" if key.get("form") == "measure" else ""
     size = " by ".join(reversed(key["size"].split("x"))) if "x" in key["size"] else "any size"
     return (
-        f"building {model.name} for {key['backend']} in {key['precision']}, {size}, and verifying it"
+        f"building {model.name}{what} for {key['backend']} in {key['precision']}, {size}, and verifying it"
         " (kept for the next time) …"
     )
 
@@ -72,7 +75,7 @@ def explanation(plan: Plan, engine: Engine, model: Model, cost: Estimate) -> lis
         f"engine  {engine.description}: {engine.why}",
     ]
     if plan.tiling is not None:
-        lines.append(f"frames  {_frames_line(plan)}")
+        lines.append(f"tiles   {_tiles_line(plan)}")
     lines.append(f"smooth  {_smoothing_line(plan)}")
     rows, columns = encoding.size
     options = dict(encoding.options)
@@ -90,21 +93,65 @@ def explanation(plan: Plan, engine: Engine, model: Model, cost: Estimate) -> lis
     return lines
 
 
-def picture_lines(plan: PicturePlan, engine: Engine, model: Model) -> list[str]:
+def picture_lines(plan: PicturePlan, engine: PictureEngine, model: Model) -> list[str]:
     """What becomes of a picture: what comes in, what is done with it, what comes out."""
-    height, width = plan.picture.pixels.shape[:2]
+    height, width = plan.source_size
     rows, columns = plan.size
-    if plan.compare:
+    what = {"still": "a picture", "frames": "an animation", "pages": "pages"}[plan.kind]
+    if plan.settings.compare:
         columns *= 2
+    tiles = [] if engine.tiling is None else [f"tiles   {engine.tiling}"]
     return [
-        f"input   {plan.source}: a picture of {width}x{height}",
+        f"input   {plan.source}: {what} of {width}x{height}",
         _model_line(model),
         f"engine  {engine.description}: {engine.why}",
+        *tiles,
         f"output  {plan.output}: {columns}x{rows}",
     ]
 
 
-def _frames_line(plan: Plan) -> str:
+def folder_lines(plan: FolderPlan, model: Model) -> list[str]:
+    """What is in a folder, what is left alone, and where the results go."""
+    lines = [
+        f"input   {plan.source}: {len(plan.pictures)} pictures, {len(plan.videos)} videos",
+        *(f"        left alone: {count} {why}" for why, count in plan.left_alone.items()),
+        _model_line(model),
+        f"output  {plan.output}",
+    ]
+    return lines
+
+
+def folder_progress_line(done: int, todo: int, speed: Speed) -> str:
+    """Files, speed and time left."""
+    parts = [f"file {done} of {todo}"]
+    if speed.frames_per_second:
+        parts.append(f"{speed.frames_per_second:.1f} files/s")
+    left = speed.seconds_left(todo, done)
+    if left is not None:
+        parts.append(f"{span(left)} left")
+    return ", ".join(parts)
+
+
+def folder_result_lines(result: FolderResult) -> list[str]:
+    """What became of a folder, in one line, and in another what is still to do."""
+    parts = [f"{result.done} files converted in {span(result.seconds)}"]
+    if result.skipped:
+        parts.append(f"{result.skipped} done before")
+    if result.failed:
+        parts.append(f"{result.failed} failed")
+    if result.left_alone:
+        parts.append(f"{sum(result.left_alone.values())} left alone")
+    lines = [
+        f"{', '.join(parts)}: {result.output} ({result.manifest.name} says what became of each)"
+    ]
+    if result.left:
+        lines.append(
+            f"Stopped. {result.left} files are left; give the same command again to go on."
+        )
+    return lines
+
+
+def _tiles_line(plan: Plan) -> str:
     """Tiles, statistics, and the size at which frames are translated."""
     parts = [str(plan.tiling)]
     if plan.anchor_interval is not None:
@@ -173,20 +220,6 @@ def stop_lines(plan: Plan, stopped: Stopped) -> list[str]:
         f"Stopped. {stopped.frames_done} of {total or 'an unknown number of'} frames are kept;"
         " give the same command again to go on."
     )
-    return lines
-
-
-def damage_lines(result: Result) -> list[str]:
-    """What decoding had to put up with."""
-    damage, lines = result.damage, []
-    if damage.packets:
-        lines.append(f"{damage.packets} damaged packets of the source were skipped")
-    if damage.moved_pts:
-        lines.append(
-            f"{damage.moved_pts} frames did not come after the one before; moved by a tick"
-        )
-    if damage.cut_short:
-        lines.append("the source ends with a read error; converted up to there")
     return lines
 
 

@@ -58,7 +58,7 @@ def _check_carried(name: Path, found: Sequence[Any], wanted: Sequence[CarriedStr
     for stream, carried in zip(found, wanted, strict=False):
         context = stream.codec_context
         codec = context.name if context is not None else ""
-        known = carried.info.codec != ""
+        known = carried.info.codec != "" or carried.info.kind == "attachment"
         if (stream.type != carried.info.kind and known) or codec != codec_after(carried):
             raise UserError(f"{name} does not hold {carried.info} as it should", "")
     if len(found) < len(wanted):

@@ -5,6 +5,7 @@ The four flags below bring that under a twentieth of a level, and make it the sa
 """
 
 import re
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
@@ -13,6 +14,7 @@ import av.filter
 import numpy as np
 
 from cgvideo.clip import ColorTags
+from cgvideo.codec.tonemap import ToneMap
 from cgvideo.frame import Pixels
 
 EXACT = "accurate_rnd+full_chroma_int+full_chroma_inp+bitexact"
@@ -55,36 +57,80 @@ class _Converter:
         return graph
 
 
-class ToRgb:
-    """Decoded pictures become RGB `uint8 [H, W, 3]` of `size` (height, width), still as coded."""
+@dataclass(frozen=True, slots=True)
+class Development:
+    """What decoded pictures become besides upright RGB."""
 
-    def __init__(self, color: ColorTags, coded_height: int, size: tuple[int, int]) -> None:
+    deep: bool = False
+    """float32 in 0 to 1 with every bit of the source, rather than uint8"""
+    peak: float | None = None
+    """HDR is mapped to SDR: the luminance, in cd/m2, of the brightest that the source holds"""
+    alpha: bool = False
+    """a fourth channel: the source's transparency (deep only)"""
+
+
+class ToRgb:
+    """Decoded pictures become RGB `[H, W, 3]` of `size` (height, width), still as coded.
+
+    uint8, or as `wanted` says float32 in 0 to 1, with transparency as a fourth channel.
+    """
+
+    def __init__(
+        self,
+        color: ColorTags,
+        coded_height: int,
+        size: tuple[int, int],
+        wanted: Development = Development(),
+    ) -> None:
         height, width = size
         matrix = color.matrix_name(coded_height)
         in_range = "pc" if color.full_range else "tv"
         scale = f"{width}:{height}:in_color_matrix={matrix}:in_range={in_range}:out_range=pc"
-        self._from_yuv = _Converter((scale, "rgb24"))
-        self._from_rgb = _Converter((f"{width}:{height}", "rgb24"))
+        self._whole = wanted.deep or wanted.peak is not None
+        rgb = ("rgba64le" if wanted.alpha else "rgb48le") if self._whole else "rgb24"
+        self._from_yuv = _Converter((scale, rgb))
+        self._from_rgb = _Converter((f"{width}:{height}", rgb))
+        self._tone = ToneMap(color.transfer, wanted.peak) if wanted.peak is not None else None
+        self._full_range = color.full_range is True
+        self._deep = wanted.deep
 
     def __call__(self, frame: av.VideoFrame) -> Pixels:
-        convert = self._from_rgb if is_rgb(frame.format.name) else self._from_yuv
-        return np.asarray(convert(frame).to_ndarray(), dtype=np.uint8)
+        known = is_rgb(frame.format.name)
+        converted: Any = (self._from_rgb if known else self._from_yuv)(frame).to_ndarray()
+        if not self._whole:
+            return np.asarray(converted, dtype=np.uint8)
+        if self._tone is not None:
+            pixels = self._tone(converted)
+        else:
+            pixels = converted.astype(np.float32) * np.float32(1 / 65535)
+            if self._full_range and not known:
+                # swscale shifts full-range numbers up to 16 bits: n ones become n ones and zeros.
+                bits = depth_of(frame.format.name)
+                most = ((1 << bits) - 1) << (16 - bits)
+                np.minimum(pixels * np.float32(65535 / most), 1, out=pixels)
+        return pixels if self._deep else np.rint(pixels * 255).astype(np.uint8)
 
 
 class FromRgb:
-    """RGB `uint8 [H, W, 3]`, as coded, becomes pictures in an encoder's pixel format."""
+    """RGB `[H, W, 3]`, as coded, becomes pictures in an encoder's pixel format.
+
+    uint8, or float32 in 0 to 1; of the latter a fourth channel is transparency.
+    """
 
     def __init__(self, color: ColorTags, size: tuple[int, int], pixel_format: str) -> None:
         height, _ = size
         full = color.full_range is True
-        rgb = is_rgb(pixel_format)
+        deep = depth_of(pixel_format) > 8
         to_yuv = f"out_color_matrix={color.matrix_name(height)}:in_range=pc:out_range="
-        if rgb:
+        planar = re.match(r"yuva?4\d\dp", pixel_format)
+        self._most = 65535.0
+        if is_rgb(pixel_format):
             self._convert = _Converter(("in_range=pc:out_range=pc", pixel_format))
-        elif full and re.fullmatch(r"yuv4\d\dp", pixel_format):
-            # swscale truncates 8-bit chroma on the way to full range (half a level of bias);
-            # over 12 bits 0.03 of a level is left.
-            over = f"{pixel_format}12le"
+        elif full and planar:
+            # swscale truncates chroma on the way to full range (half a level of bias): over more
+            # bits 0.03 of a level is left. Of over 8 bits it makes 256/255 of what it should.
+            over = f"{planar[0]}{'16le' if deep else '12le'}"
+            self._most = 65535 * 255 / 256 if deep else 65535
             self._convert = _Converter(
                 (to_yuv + "pc", over), ("in_range=pc:out_range=pc", pixel_format)
             )
@@ -93,7 +139,14 @@ class FromRgb:
         self._color = color
 
     def __call__(self, pixels: Pixels) -> av.VideoFrame:
-        frame = self._convert(av.VideoFrame.from_ndarray(pixels, format="rgb24"))
+        if pixels.dtype == np.uint8:
+            rgb = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+        else:
+            numbers = np.rint(np.clip(pixels, 0, 1) * np.float32(self._most)).astype(np.uint16)
+            rgb = av.VideoFrame.from_ndarray(
+                numbers, format="rgba64le" if pixels.shape[2] == 4 else "rgb48le"
+            )
+        frame = self._convert(rgb)
         tag(frame, self._color)
         return frame
 
@@ -109,3 +162,13 @@ def tag(target: Any, color: ColorTags) -> None:
 def is_rgb(pixel_format: str) -> bool:
     """Whether a pixel format (FFmpeg's name) holds RGB rather than YUV or gray."""
     return bool(av.VideoFormat(pixel_format, 16, 16).is_rgb) or pixel_format == "pal8"
+
+
+def depth_of(pixel_format: str) -> int:
+    """Bits of a colour in a pixel format (FFmpeg's name)."""
+    return max(part.bits for part in av.VideoFormat(pixel_format, 16, 16).components)
+
+
+def holds_alpha(pixel_format: str) -> bool:
+    """Whether a pixel format (FFmpeg's name) has transparency."""
+    return any(part.is_alpha for part in av.VideoFormat(pixel_format, 16, 16).components)

@@ -1,6 +1,7 @@
 """Frames of a video, in order, from any point of it."""
 
 import contextlib
+import heapq
 import itertools
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
@@ -12,12 +13,16 @@ from typing import Any
 import av
 
 from cgvideo.clip import Clip
-from cgvideo.codec.color import ToRgb
+from cgvideo.codec.color import Development, ToRgb
+from cgvideo.codec.deinterlace import deinterlaced
+from cgvideo.codec.ending import is_cut_short
 from cgvideo.codec.errors import local_name, reading
-from cgvideo.frame import Frame
+from cgvideo.codec.tonemap import USUAL_PEAK
+from cgvideo.frame import Damage, Frame
 from engines.errors import UserError
 
 PREROLL_SECONDS = 3  # decoded before the wanted frame, so that open GOPs and intra refresh settle
+SWAPPED = 4  # a picture's pts may have been given to one of so many after it
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,18 +34,6 @@ class Seam:
     content_hash: str
 
 
-@dataclass(slots=True)
-class Damage:
-    """What decoding had to put up with, counted while frames are read."""
-
-    packets: int = 0
-    """packets that did not decode and were skipped"""
-    moved_pts: int = 0
-    """frames moved by a tick or more because their pts did not come after the one before"""
-    cut_short: bool = False
-    """the file ended with a read error"""
-
-
 class VideoSource:
     """The wanted frames of a clip as RGB, upright, at the working size.
 
@@ -49,14 +42,25 @@ class VideoSource:
         size: (height, width) of the frames to give, upright.
         start: seconds after the clip's first frame of the first frame wanted.
         duration: seconds wanted, None for all.
+        wanted: what the pixels are to be.
+        strict: damage in the part that is wanted is an error.
     """
 
     def __init__(
-        self, clip: Clip, size: tuple[int, int], start: float = 0, duration: float | None = None
+        self,
+        clip: Clip,
+        size: tuple[int, int],
+        start: float = 0,
+        duration: float | None = None,
+        wanted: Development = Development(),  # noqa: B008  (frozen)
+        strict: bool = False,
     ) -> None:
         self.clip = clip
         self.size = size
-        self.damage = Damage()
+        self.ending = Damage()
+        """what went wrong after the last frame"""
+        self._wanted_pixels = wanted
+        self._strict = strict
         self._start_pts = self._ticks_from_first(start) if start > 0 else None
         self._end_pts = None if duration is None else self._ticks_from_first(start + duration)
 
@@ -106,62 +110,115 @@ class VideoSource:
         """Count frames from `first`, up to the end of what is wanted."""
         for number, frame in enumerate(frames, first):
             if self._end_pts is not None and frame.pts >= self._end_pts:
+                self.ending = Damage()
                 return
+            self._refuse(frame.damage, f"before frame {number}")
             yield replace(frame, number=number)
+        self._refuse(self.ending, "at the end")
+
+    def _refuse(self, damage: Damage, where: str) -> None:
+        if self._strict and damage.is_real:
+            raise UserError(
+                f"{self.clip.path} is damaged {where} ({'; '.join(damage.lines())})",
+                "Leave --strict out to convert what can be decoded",
+            )
 
     def _decoded(self, seek_pts: int | None) -> Generator[Frame, None, None]:
         """Every frame that decodes from before `seek_pts` on (from the first without), all number 0."""
-        self.damage = Damage()
+        self.ending = Damage()
         previous: int | None = None
-        to_rgb = ToRgb(self.clip.color, self.clip.size[0], self.clip.orientation.turned(self.size))
-        with av.open(local_name(self.clip.path), metadata_errors="replace") as container:
-            stream: Any = container.streams[self.clip.stream_index]
+        clip, wanted = self.clip, self._wanted_pixels
+        to_rgb = ToRgb(clip.color, clip.size[0], clip.orientation.turned(self.size), wanted)
+        with av.open(local_name(clip.path), metadata_errors="replace") as container:
+            stream: Any = container.streams[clip.stream_index]
             # With frames decoded side by side, the pictures of a damaged clip depend on which thread
             # was first, and a resumed run would not find the pictures of the run before it.
             stream.thread_type = "NONE"
             if seek_pts is not None:
-                preroll = round(PREROLL_SECONDS / self.clip.time_base)
+                preroll = round(PREROLL_SECONDS / clip.time_base)
                 # Raw streams cannot be sought: then this begins at the top, as a late landing does.
                 with contextlib.suppress(av.FFmpegError):
-                    container.seek(max(seek_pts - preroll, self.clip.first_pts), stream=stream)
-            clock = _Clock()
-            for picture in self._pictures(container, stream):
-                pts = clock.time(picture)
+                    container.seek(max(seek_pts - preroll, clip.first_pts), stream=stream)
+            timed = _timed(self._pictures(container, stream))
+            for picture, (time, duration, damage) in deinterlaced(timed):
+                pts = time
                 if pts is None:
-                    pts = self.clip.first_pts
+                    pts = clip.first_pts
                     if previous is not None:
-                        pts = previous + self.clip.usual_step
+                        pts = previous + clip.usual_step
                 elif previous is not None and pts <= previous:
-                    self.damage.moved_pts += 1
+                    damage = replace(damage, moved_pts=1)
                     pts = previous + 1
                 previous = pts
-                duration = int(getattr(picture, "duration", 0) or 0)
-                pixels = self.clip.orientation.upright(to_rgb(picture))
-                yield Frame(0, pts, duration, pixels)
+                pixels = clip.orientation.upright(to_rgb(picture))
+                alpha = pixels[..., 3] if wanted.alpha else None
+                yield Frame(0, pts, duration, pixels[..., :3], alpha=alpha, damage=damage)
 
-    def _pictures(self, container: Any, stream: Any) -> Iterator[Any]:
+    def _pictures(self, container: Any, stream: Any) -> Iterator[tuple[Any, Damage]]:
+        """Decoded pictures, each with what went wrong since the one before."""
         packets = container.demux(stream)
+        skipped, torn, failing = 0, False, False
         while True:
             try:
                 packet = next(packets, None)
             except av.EOFError:
-                return
+                packet = None
             except av.FFmpegError:
-                self.damage.cut_short = True
-                return
+                packet, torn = None, True
             if packet is None:
-                return
+                break
             try:
                 pictures = packet.decode()
             except av.EOFError:
-                return
+                break
             except av.FFmpegError:
-                self.damage.packets += 1  # skipped, as players do
+                skipped += 1  # as players do
+                torn, failing = not failing, True  # of many that fail, the last is no sign of a cut
                 continue
-            yield from pictures
+            if packet.size:
+                torn, failing = packet.is_corrupt, False
+            for picture in pictures:
+                yield picture, Damage(packets=skipped, concealed=int(picture.is_corrupt))
+                skipped = 0
+        cut_short = torn or is_cut_short(self.clip.path, container, stream)
+        self.ending = Damage(packets=skipped, cut_short=cut_short)
 
     def _ticks_from_first(self, seconds: float) -> int:
         return self.clip.first_pts + round(Fraction(seconds) / self.clip.time_base)
+
+
+def _timed(
+    pictures: Iterable[tuple[Any, Damage]],
+) -> Iterator[tuple[Any, tuple[int | None, int, Damage]]]:
+    """Pictures with their time (None if unknown), duration and damage.
+
+    Pictures come out of a decoder in the order in which they are shown, but where a container knows
+    no pts (H.264 in AVI) those that FFmpeg makes up are swapped among neighbours: they are sorted.
+    """
+    clock = _Clock()
+    ahead: deque[tuple[Any, Damage]] = deque()
+    known: list[int] = []
+
+    def first() -> tuple[Any, tuple[int | None, int, Damage]]:
+        picture, damage = ahead.popleft()
+        pts = None if picture.pts is None else heapq.heappop(known)
+        duration = int(getattr(picture, "duration", 0) or 0)
+        return picture, (clock.time(pts, picture.dts), duration, damage)
+
+    for picture, damage in pictures:
+        ahead.append((picture, damage))
+        if picture.pts is not None:
+            heapq.heappush(known, picture.pts)
+        if len(ahead) > SWAPPED:
+            yield first()
+    while ahead:
+        yield first()
+
+
+def shown(clip: Clip, size: tuple[int, int], start: float = 0) -> VideoSource:
+    """A clip's frames in 8 bits as a screen of ordinary brightness shows them: HDR is made SDR."""
+    peak = (clip.light.peak or USUAL_PEAK) if clip.color.is_hdr else None
+    return VideoSource(clip, size, start, wanted=Development(peak=peak))
 
 
 class _Clock:
@@ -175,14 +232,13 @@ class _Clock:
         self._faulty = [0, 0]
         self._last: list[int | None] = [None, None]
 
-    def time(self, picture: Any) -> int | None:
-        stamps = (picture.pts, picture.dts)
+    def time(self, pts: int | None, dts: int | None) -> int | None:
+        stamps = (pts, dts)
         for kind, stamp in enumerate(stamps):
             last = self._last[kind]
             if stamp is not None:
                 self._faulty[kind] += last is not None and stamp <= last
                 self._last[kind] = stamp
-        pts, dts = stamps
         trusted = pts if self._faulty[0] <= self._faulty[1] or dts is None else dts
         return None if trusted is None else int(trusted)
 

@@ -35,9 +35,18 @@ FORMATS = {
     ".m2ts": "mpegts",
     ".mts": "mpegts",
     ".flv": "flv",
+    ".webm": "webm",
+    ".nut": "nut",
 }
-TURNING = ("mp4", "mov", "matroska")  # these can say how a picture is to be turned
-MOVABLE_START = ("mpegts", "flv")  # these shift all streams together so that no time is negative
+ASPECT = ("mp4", "mov")  # PyAV has these alone say the shape of a pixel where the stream does not
+SUFFIXES = {"matroska": ".mkv", "mov": ".mov", "mp4": ".mp4"}
+"""The suffix of the muxers that a codec may fall back on."""
+TURNING = ("mp4", "mov", "matroska", "webm")  # these can say how a picture is to be turned
+MOVABLE_START = (
+    "mpegts",
+    "flv",
+    "nut",
+)  # these shift all streams together so that no time is negative
 MOST_MOVIE_TICKS = 10_000_000  # a second; durations in them still fit 32 bits for minutes, else 64
 NOT_CARRIED_TAGS = ("major_brand", "minor_version", "compatible_brands", "encoder", "duration")
 
@@ -109,7 +118,7 @@ def _container_options(clip: Clip, source: Any, muxing: Muxing) -> dict[str, str
         options["movflags"] = "+faststart"
         if any("." in key for key in source.metadata):  # com.apple.quicktime.make and its kin
             options["movflags"] += "+use_metadata_tags"
-    if muxing.format == "matroska":
+    if muxing.format in ("matroska", "webm"):
         # Sound may begin before the picture (AAC's priming); Matroska can say so, and FFmpeg would
         # rather move every frame.
         options["avoid_negative_ts"] = "disabled"

@@ -7,11 +7,16 @@ from typing import Any
 
 import av
 
-from cgvideo.clip import UNSPECIFIED, Clip, ColorTags, Orientation, StreamInfo
+from cgvideo.clip import UNSPECIFIED, Clip, ColorTags, Light, Orientation, StreamInfo
+from cgvideo.codec.deinterlace import is_interlaced
+from cgvideo.codec.ending import lacks_index
 from cgvideo.codec.errors import local_name, reading
 from engines.errors import UserError
 
 FIRST_FRAME_PACKETS = 500  # a picture must come within so many packets of the video stream
+VIEW_ID = 29  # AV_FRAME_DATA_VIEW_ID
+FASTEST = 240  # frames a second; SVT-AV1 takes no more
+LOOKED_AT = 5  # frames, to see whether the video is interlaced
 _TURNS = {
     90: Orientation(0, -1, 1, 0),
     -90: Orientation(0, 1, -1, 0),
@@ -25,18 +30,18 @@ def probe(path: Path) -> Clip:
     """Describe the video at `path` by its headers and its first decodable frame.
 
     Raises:
-        UserError: the file does not exist, is no video, holds no picture that decodes, or is HDR.
+        UserError: the file does not exist, is no video, holds no picture that decodes.
     """
+    with reading(path):
+        if path.is_file() and lacks_index(path):
+            raise UserError(
+                f"{path} lacks its index (moov): it was cut short, or is still being written",
+                "Copy it again, or let a repair tool make the index",
+            )
     with reading(path), av.open(local_name(path), metadata_errors="replace") as container:
         stream = _main_video(path, container)
-        frame = _first_frame(path, container, stream)
+        frame, interlaced = _first_frames(path, container, stream)
         color = _color_tags(stream, frame)
-        if color.is_hdr:
-            raise UserError(
-                f"{path} is HDR video ({'PQ' if color.transfer == 16 else 'HLG'}), and the models"
-                " know only ordinary (SDR) pictures",
-                "Make an SDR copy first",
-            )
         time_base = Fraction(stream.time_base or Fraction(1, 1000))
         return Clip(
             path=path,
@@ -54,11 +59,14 @@ def probe(path: Path) -> Clip:
             frame_count_from_header=stream.frames or None,
             color=color,
             orientation=_orientation(frame),
-            interlaced=bool(frame.interlaced_frame),
-            has_alpha=any(part.is_alpha for part in frame.format.components),
+            interlaced=interlaced,
+            has_alpha=any(part.is_alpha for part in frame.format.components)
+            or stream.metadata.get("alpha_mode") == "1",
             other_streams=tuple(
                 _stream_info(other) for other in container.streams if other.index != stream.index
             ),
+            light=_light(frame),
+            several_views=_has_several_views(frame),
         )
 
 
@@ -73,17 +81,20 @@ def _main_video(path: Path, container: Any) -> Any:
     raise UserError(f"{path} holds no video that can be decoded (only {found})", "")
 
 
-def _first_frame(path: Path, container: Any, stream: Any) -> Any:
+def _first_frames(path: Path, container: Any, stream: Any) -> tuple[Any, bool]:
+    """The first picture, and whether one of the first few is interlaced."""
+    found: list[Any] = []
     for number, packet in enumerate(container.demux(stream)):
         try:
-            frames = packet.decode()
+            found += packet.decode()
         except av.FFmpegError:
-            frames = []
-        if frames:
-            return frames[0]
-        if number > FIRST_FRAME_PACKETS:
+            if found:
+                break
+        if len(found) >= LOOKED_AT or number > FIRST_FRAME_PACKETS:
             break
-    raise UserError(f"No picture of {path} can be decoded", "See whether a player shows it")
+    if not found:
+        raise UserError(f"No picture of {path} can be decoded", "See whether a player shows it")
+    return found[0], any(is_interlaced(frame) for frame in found)
 
 
 def _color_tags(stream: Any, frame: Any) -> ColorTags:
@@ -115,16 +126,45 @@ def _orientation(frame: Any) -> Orientation:
     return Orientation()
 
 
+def _has_several_views(frame: Any) -> bool:
+    """Whether it is one of the views of MV-HEVC: FFmpeg then says which, in a kind PyAV lacks."""
+    try:
+        list(frame.side_data)
+    except ValueError as error:
+        return str(error).startswith(f"{VIEW_ID} ")
+    return False
+
+
+def _light(frame: Any) -> Light:
+    """Light levels as the first frame has them: FFmpeg puts the container's there, too."""
+    try:
+        known = {side_data.type.name: bytes(side_data) for side_data in frame.side_data}
+    except ValueError:  # PyAV knows not every kind
+        return Light()
+    mastering: tuple[Fraction, ...] = ()
+    packed = known.get("MASTERING_DISPLAY_METADATA")
+    if packed is not None and len(packed) >= 88:  # AVMasteringDisplayMetadata
+        numbers = struct.unpack("=22i", packed[:88])
+        pairs = zip(numbers[0:20:2], numbers[1:20:2], strict=True)
+        if numbers[20] and numbers[21] and all(numbers[1:20:2]):
+            mastering = tuple(Fraction(a, b) for a, b in pairs)
+    levels = known.get("CONTENT_LIGHT_LEVEL", bytes(8))
+    brightest, average = struct.unpack("=2I", levels[:8])
+    names = {"DOVI_METADATA": "Dolby Vision", "DYNAMIC_HDR_PLUS": "HDR10+"}
+    dynamic = tuple(name for kind, name in names.items() if kind in known)
+    return Light(mastering, brightest, average, dynamic)
+
+
 def _sample_aspect_ratio(stream: Any) -> Fraction:
     ratio = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio
     return Fraction(ratio) if ratio else Fraction(1)
 
 
 def _rate(stream: Any) -> Fraction:
-    for rate in (stream.average_rate, stream.guessed_rate, stream.base_rate):
-        if rate and 0 < rate <= 1000:
-            return Fraction(rate)
-    return Fraction(25)
+    """Of what FFmpeg makes up, the first that a camera may have had: often it is the clock's."""
+    rates = [stream.average_rate, stream.guessed_rate, stream.base_rate]
+    usual = [Fraction(rate) for rate in rates if rate and 0 < rate <= FASTEST]
+    return usual[0] if usual else Fraction(25)
 
 
 def _duration(container: Any, stream: Any, time_base: Fraction) -> float | None:

@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from cgvideo.codec.decode import VideoSource
+from cgvideo.codec.decode import shown
 from cgvideo.codec.errors import writing
 from cgvideo.codec.images import Picture, write_picture
 from cgvideo.codec.probe import probe
@@ -43,7 +43,7 @@ def keep_stills(
     with writing(folder / WHOLE):
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        for frame in VideoSource(clip, clip.upright_size).frames():
+        for frame in shown(clip, clip.upright_size).frames():
             report(f"frames of {video.name}", frame.number / expected if expected else None)
             if frame.number % every:
                 continue

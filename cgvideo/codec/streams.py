@@ -11,9 +11,12 @@ import av
 
 from cgvideo.clip import StreamInfo
 
-COPY, TO_AAC, TO_MOV_TEXT, TO_SUBRIP = "copy", "to aac", "to mov_text", "to subrip"
+COPY, TO_AAC, TO_OPUS = "copy", "to aac", "to opus"
+TO_MOV_TEXT, TO_SUBRIP = "to mov_text", "to subrip"
+SOUND_ENCODERS = {TO_AAC: "aac", TO_OPUS: "libopus"}
+OPUS_RATE = 48_000
 TEXT_SUBTITLES = ("subrip", "srt", "text", "webvtt", "mov_text", "ass", "ssa")
-AAC_LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "4.0", 5: "5.0", 6: "5.1", 8: "7.1"}
+SOUND_LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "4.0", 5: "5.0", 6: "5.1", 8: "7.1"}
 ASS_HEADER = b"""[Script Info]
 ScriptType: v4.00+
 [V4+ Styles]
@@ -48,7 +51,7 @@ class TimeShift:
 def possible_ways(info: StreamInfo) -> tuple[str, ...]:
     """The ways to carry a stream, the best first."""
     if info.kind == "audio":
-        return (COPY, TO_AAC)
+        return (COPY, TO_AAC, TO_OPUS)
     if info.kind == "subtitle" and info.codec in TEXT_SUBTITLES:
         return (COPY, TO_MOV_TEXT, TO_SUBRIP)
     return (COPY,)
@@ -56,7 +59,7 @@ def possible_ways(info: StreamInfo) -> tuple[str, ...]:
 
 def codec_after(carried: CarriedStream) -> str:
     """The codec that a stream has in the output."""
-    converted = {TO_AAC: "aac", TO_MOV_TEXT: "mov_text", TO_SUBRIP: "subrip"}
+    converted = {TO_AAC: "aac", TO_OPUS: "opus", TO_MOV_TEXT: "mov_text", TO_SUBRIP: "subrip"}
     return converted.get(carried.how, carried.info.codec)
 
 
@@ -70,8 +73,8 @@ def add_carried(
     """
     stream: Any
     ready: Callable[[Any], list[Any]]
-    if carried.how == TO_AAC:
-        encoder = _AacEncoder(output, source_stream, shift)
+    if carried.how in SOUND_ENCODERS:
+        encoder = _SoundEncoder(output, source_stream, SOUND_ENCODERS[carried.how], shift)
         stream, ready = encoder.stream, encoder
     elif carried.how == COPY:
         stream = output.add_stream_from_template(source_stream, opaque=True)
@@ -106,22 +109,24 @@ class _Copier:
         return [packet]
 
 
-class _AacEncoder:
+class _SoundEncoder:
     """Decodes the sound and encodes it anew where the container does not admit its codec."""
 
-    def __init__(self, output: Any, source: Any, shift: TimeShift) -> None:
+    def __init__(self, output: Any, source: Any, encoder: str, shift: TimeShift) -> None:
         self._source = source
         self._shift = shift
         if source.codec_context is None:
             raise ValueError("there is no decoder for this sound")
-        rate = source.codec_context.sample_rate
+        opus = encoder == "libopus"
+        rate = OPUS_RATE if opus else source.codec_context.sample_rate
         channels = source.codec_context.layout.nb_channels
-        layout = AAC_LAYOUTS.get(channels, "stereo")
-        self.stream = output.add_stream("aac", rate=rate)
+        layout = SOUND_LAYOUTS.get(channels, "stereo")
+        self.stream = output.add_stream(encoder, rate=rate)
         self.stream.codec_context.bit_rate = 96_000 * min(channels, 6)
         self.stream.codec_context.layout = layout
         self.stream.codec_context.flags |= av.codec.context.Flags.bitexact
-        self._resampler = av.AudioResampler("fltp", layout, rate, frame_size=1024)
+        form, size = ("flt", 960) if opus else ("fltp", 1024)
+        self._resampler = av.AudioResampler(form, layout, rate, frame_size=size)
 
     def __call__(self, packet: Any) -> list[Any]:
         ready: list[Any] = []

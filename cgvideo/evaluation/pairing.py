@@ -10,7 +10,7 @@ from typing import NamedTuple, TypeVar
 import cv2
 
 from cgvideo.clip import Clip
-from cgvideo.codec.decode import VideoSource
+from cgvideo.codec.decode import shown
 from cgvideo.codec.images import is_picture, read_picture
 from cgvideo.codec.probe import probe
 from cgvideo.frame import Pixels
@@ -128,7 +128,7 @@ def _time(shown: Shown) -> Fraction:
 
 
 def _shown(clip: Clip, size: tuple[int, int], start: float) -> Generator[Shown, None, None]:
-    for frame in VideoSource(clip, size, start).frames():
+    for frame in shown(clip, size, start).frames():
         yield Shown((frame.pts - clip.first_pts) * clip.time_base, frame.pixels)
 
 

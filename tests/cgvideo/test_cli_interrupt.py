@@ -50,7 +50,7 @@ def test_a_second_ctrl_c_stops_at_once(tmp_path: Path, environment: dict[str, st
 
 LONG_CALL = """
 import contextlib, hashlib, time
-import cgvideo.convert, cgvideo.pipeline
+import cgvideo.convert, cgvideo.pictures, cgvideo.pipeline
 from cgvideo.cli.reports import emit
 
 def long_call(*_):  # of a library: no signal is handled in its thread until it returns
@@ -58,17 +58,17 @@ def long_call(*_):  # of a library: no signal is handled in its thread until it 
     hashlib.pbkdf2_hmac("sha512", b"", b"", 10**9)
 """
 PREPARING = LONG_CALL + "cgvideo.convert.prepared = contextlib.contextmanager(long_call)"
-READING = LONG_CALL + "cgvideo.convert.read_picture = long_call"
+READING = LONG_CALL + "cgvideo.pictures.opened = contextlib.contextmanager(long_call)"
 RENDERING = LONG_CALL + "cgvideo.pipeline.run = long_call"
 SLOW_PICTURES = (
     LONG_CALL
     + """
-run_picture = cgvideo.convert.run_picture
+run_picture = cgvideo.pictures.run_picture
 def slowly(*arguments):
     emit("in the call")
     time.sleep(1)
     return run_picture(*arguments)
-cgvideo.convert.run_picture = slowly
+cgvideo.pictures.run_picture = slowly
 """
 )
 

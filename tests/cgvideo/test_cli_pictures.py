@@ -8,6 +8,9 @@ from clips import make_clip
 from commandline import Cli, assert_one_line
 from PIL import Image
 
+from cgvideo.convert import convert
+from engines.errors import UserError
+
 
 def test_a_picture_converts_and_keeps_what_its_file_says(cli: Cli, tmp_path: Path) -> None:
     picture = Image.effect_mandelbrot((90, 50), (-2, -1, 1, 1), 50).convert("RGB")
@@ -95,3 +98,56 @@ def test_two_inputs_that_would_become_one_file_are_refused_before_anything_is_do
     assert here("convert", "p/v.mp4", "p/v.mkv", "p/x.jpg", "q/x.jpg", "--dry-run").returncode == 0
     lossless = here("convert", "p/v.mp4", "p/v.mkv", "--codec", "ffv1", "--dry-run")
     assert_one_line(lossless, "v.summer2winter.mkv")
+
+
+@pytest.mark.parametrize("videos", [0, pytest.param(1, marks=pytest.mark.slow)])
+def test_a_folder_converts_by_one_command(here: Cli, tmp_path: Path, videos: int) -> None:
+    pictures = ["a b.jpg", "x/ü.png", "x/v.webp"]
+    for name in pictures:
+        (tmp_path / "in/x").mkdir(parents=True, exist_ok=True)
+        Image.linear_gradient("L").resize((40, 32)).convert("RGB").save(tmp_path / "in" / name)
+    if videos:
+        make_clip(tmp_path / "in/x/clip.mp4", frames=3, size=(96, 64))
+    (tmp_path / "in/bad.png").write_text("no picture")
+    (tmp_path / "in/notes.txt").write_text("left alone")
+    planned = here("convert", "in", "--dry-run")
+    assert planned.returncode == 0, planned.stderr
+    assert f"4 pictures, {videos} videos" in planned.stderr
+    assert not (tmp_path / "in.summer2winter").exists()
+    result = here("convert", "in", "--json", "--preset", "ultrafast")
+    assert result.returncode == 1
+    events = [json.loads(line) for line in result.stdout.splitlines()]
+    files = [event for event in events if event["event"] == "file"]
+    told = {file["input"]: file["status"] for file in files}
+    done = dict.fromkeys([*pictures, *["x/clip.mp4"] * videos], "done")
+    assert told == done | {"bad.png": "failed"}
+    assert [file["done"] for file in files] == [*range(1, len(files) + 1)]
+    end = next(event for event in events if event["event"] == "done" and "manifest" in event)
+    assert (end["converted"], end["failed"]) == (3 + videos, 1)
+    assert end["left_alone"] == {"of another format (.txt)": 1}
+    assert f"1 of {4 + videos} files in in could not be converted" in events[-1]["problem"]
+    (tmp_path / "in/bad.png").unlink()
+    again = here("convert", "in", "--preset", "ultrafast")
+    assert again.returncode == 0, again.stderr
+    assert f"{3 + videos} done before" in again.stderr
+
+
+def test_folders_among_other_inputs_go_into_the_folder_asked_for(here: Cli, tmp_path: Path) -> None:
+    for name in ("p/in/a.png", "q/in/a.png", "one.png", "res/x"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (32, 32), "green").save(tmp_path / name, format="PNG")
+    assert_one_line(here("convert", "p/in", "q/in", "-o", "res"), "one folder")
+    assert here("convert", "p/in", "one.png", "-o", "res").returncode == 0
+    assert (tmp_path / "res/in.summer2winter/a.png").is_file()
+    assert (tmp_path / "res/one.summer2winter.png").is_file()
+
+
+def test_python_converts_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    Image.new("RGB", (32, 32), "green").save(tmp_path / "in/a.png")
+    output = convert(tmp_path / "in", include=["*.png"])
+    assert output == tmp_path / "in.summer2winter"
+    assert (output / "a.png").is_file()
+    (tmp_path / "in/b.png").write_text("no picture")
+    with pytest.raises(UserError, match="1 of 2 files"):
+        convert(tmp_path / "in", skip_existing=True)

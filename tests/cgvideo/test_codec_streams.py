@@ -29,7 +29,7 @@ def test_the_words_of_a_subtitle(codec: str, payload: bytes, text: str) -> None:
 @pytest.mark.parametrize(
     ("kind", "codec", "ways"),
     [
-        ("audio", "flac", ["copy", "to aac"]),
+        ("audio", "flac", ["copy", "to aac", "to opus"]),
         ("subtitle", "subrip", ["copy", "to mov_text", "to subrip"]),
         ("subtitle", "hdmv_pgs_subtitle", ["copy"]),
         ("data", "bin_data", ["copy"]),

@@ -65,6 +65,15 @@ def test_committed_parts_are_known_to_the_next_run(folder: Path) -> None:
         ]
 
 
+def test_notes_are_known_to_the_next_run(folder: Path) -> None:
+    with opened(folder) as journal:
+        journal.note("smaller tiles from here on")
+        commit(journal, 0)
+    with opened(folder) as journal:
+        assert journal.notes == ["smaller tiles from here on"]
+        assert [record.segment for record in journal.parts] == [0]
+
+
 def test_gaps_are_found_and_the_end_bounds_the_last_run(folder: Path) -> None:
     committed(folder, 0, 2, 3, 6)
     with opened(folder) as journal:

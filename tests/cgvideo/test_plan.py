@@ -10,11 +10,14 @@ from typing import Any
 import pytest
 from clips import BT709_FULL, make_clip
 from converting import MODEL, IdentityEngine, convert, plan_for
+from generators import random_model
 
 from cgvideo import plan as planning
 from cgvideo.codec.probe import probe
 from cgvideo.plan import SEGMENT_FRAMES, content_hash, make_plan, working_size
 from cgvideo.settings import Settings
+from cgvideo.tiled_engine import TiledEngine, Tiling
+from cgvideo.tiling import choose_grid
 from engines.errors import UserError
 
 
@@ -35,6 +38,7 @@ class OtherEngine(IdentityEngine):
         {"start": 0.5},
         {"duration": 0.5},
         {"max_size": 48},
+        {"work_size": 48},
         {"strength": 0.5},
         {"smooth": "auto"},
         {"smooth": 0.5},
@@ -55,6 +59,30 @@ def test_whatever_changes_the_bytes_changes_the_fingerprint(
 ) -> None:
     output = tmp_path / "out.mkv"
     assert plan_for(clip, output, **settings).fingerprint != plan_for(clip, output).fingerprint
+
+
+def test_tiles_and_statistics_are_in_the_fingerprint(clip: Path, tmp_path: Path) -> None:
+    model, size = random_model(IdentityEngine.spec), (64, 96)
+
+    def fingerprint(tiling: Tiling, **settings: Any) -> str:
+        engine = TiledEngine(model, tiling, lambda form, size: IdentityEngine())
+        asked = Settings(tmp_path / "out.mp4", preset="ultrafast", **settings)
+        return make_plan(probe(clip), model, engine, asked).fingerprint
+
+    whole, tiles, small_halo = (
+        choose_grid(size, model.spec, tile, halo)
+        for tile, halo in ((None, None), (80, 12), (80, 8))
+    )
+    prints = [
+        fingerprint(Tiling(whole, "frame", "inside", True)),
+        fingerprint(Tiling(whole, "frame", "whole", True)),
+        fingerprint(Tiling(whole, "fast", "thumbnail", True)),
+        fingerprint(Tiling(whole, "anchors", "whole", True)),
+        fingerprint(Tiling(whole, "anchors", "whole", True), anchor_interval=0.5),
+        fingerprint(Tiling(tiles, "frame", "whole", True)),
+        fingerprint(Tiling(small_halo, "frame", "whole", False)),
+    ]
+    assert len(set(prints)) == len(prints)
 
 
 def test_the_fingerprint_is_the_same_again(clip: Path, tmp_path: Path) -> None:
@@ -117,6 +145,26 @@ def test_a_large_file_is_told_by_blocks_spread_over_it(
     path.write_bytes(content + b"!")
     hashes.add(content_hash(path))
     assert len(hashes) == 4
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"tile": "small"}, "--tile small"),
+        ({"tile": 8}, "--tile 8"),
+        ({"halo": "-1"}, "--halo -1"),
+        ({"norm": "batch"}, "--norm batch"),
+        ({"anchor_interval": 0}, "--anchor-interval 0"),
+        ({"anchor_interval": 60}, "--anchor-interval 60"),
+        ({"anchor_interval": float("nan")}, "--anchor-interval nan"),
+        ({"work_size": 3}, "--work-size 3"),
+    ],
+)
+def test_tiles_and_statistics_that_cannot_be_are_refused(
+    settings: dict[str, Any], says: str
+) -> None:
+    with pytest.raises(UserError, match=says):
+        Settings(**settings)
 
 
 @pytest.mark.parametrize("change", [0, 500, -1])
@@ -267,8 +315,9 @@ def test_the_expected_number_of_frames(
 @pytest.mark.parametrize("transfer", [16, 18])
 def test_hdr_is_refused(tmp_path: Path, transfer: int) -> None:
     hdr = replace(BT709_FULL, full_range=False, numbers=(9, 9, transfer))
-    with pytest.raises(UserError, match="HDR"):
-        probe(make_clip(tmp_path / "in.mkv", 2, tags=replace(hdr, matrix="bt709")))
+    source = make_clip(tmp_path / "in.mkv", 2, tags=replace(hdr, matrix="bt709"))
+    with pytest.raises(UserError, match=r"HDR.*--tonemap sdr"):
+        plan_for(source, tmp_path / "out.mkv")
 
 
 @pytest.mark.parametrize("content", [b"", b"not a video", b"\x00" * 10_000])

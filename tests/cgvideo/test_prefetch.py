@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from cgvideo import pipeline
 from cgvideo.pipeline import run
-from cgvideo.prefetch import prefetching
+from cgvideo.prefetch import in_parallel, prefetching
 from cgvideo.progress import Silent, StageTimes
 
 PATIENCE = 5.0
@@ -181,3 +181,63 @@ def test_a_failure_anywhere_is_raised_and_leaves_no_thread(
     assert prefetch_threads() == []
     assert not plan.output.exists()
     assert [path.name for path in tmp_path.rglob("*partial*")] == []
+
+
+def test_work_in_parallel_comes_out_in_order_and_within_the_budget() -> None:
+    in_hand, most, lock = 0, 0, threading.Lock()
+
+    def work(item: int) -> int:
+        time.sleep(0.002 * (item % 3))
+        return item
+
+    def taken() -> Iterator[int]:
+        nonlocal in_hand, most
+        for item in range(40):
+            with lock:
+                in_hand += 1
+                most = max(most, in_hand)
+            yield item
+
+    with in_parallel(work, taken(), 4, lambda item: 1, 6) as results:
+        for number, result in enumerate(results):
+            assert result == number
+            with lock:
+                in_hand -= 1
+    assert 4 <= most <= 7
+
+
+def test_what_costs_more_than_the_budget_is_done_alone() -> None:
+    running, together, lock = 0, 0, threading.Lock()
+
+    def work(item: int) -> None:
+        nonlocal running, together
+        with lock:
+            running += 1
+            together = max(together, running)
+        time.sleep(0.002)
+        with lock:
+            running -= 1
+
+    with in_parallel(work, range(8), 4, lambda item: 10, 6) as results:
+        assert len(list(results)) == 8
+    assert together == 1
+
+
+def test_an_error_in_parallel_work_is_raised_in_its_place_and_nothing_goes_on() -> None:
+    begun: list[int] = []
+
+    def work(item: int) -> int:
+        begun.append(item)
+        if item == 2:
+            raise ValueError("of the third")
+        return item
+
+    def consume() -> None:
+        with in_parallel(work, range(1000), 2, lambda item: 1, 4) as results:
+            assert [next(results), next(results)] == [0, 1]
+            next(results)
+
+    with pytest.raises(ValueError, match="of the third"):
+        consume()
+    assert len(begun) < 20
+    assert not [thread for thread in threading.enumerate() if "parallel" in thread.name]

@@ -10,6 +10,11 @@ from numpy.typing import NDArray
 
 from cgvideo.frame import Frame, Pixels
 from cgvideo.statistics import anchor_reach, anchored, interpolated
+from cgvideo.tiled_engine import TiledEngine, decide_tiling, open_tiled
+from cgvideo.translate import measuring, translate
+from engines.engine import EngineRequest
+from engines.library import find_model
+from engines.verify import held_frames
 
 INTERVAL = 6
 TYPICAL = np.array([[0.5], [9.0]], np.float32)
@@ -100,7 +105,7 @@ def test_a_black_scene_takes_the_typical_statistics_or_its_own() -> None:
     np.testing.assert_array_equal(first.statistics, measure(black[0]))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.data())
 def test_statistics_do_not_depend_on_where_a_run_begins(data: st.DataObject) -> None:
     count = data.draw(st.integers(30, 70))
@@ -144,3 +149,53 @@ def test_between_two_mean_and_logarithm_of_the_deviation_go_straight() -> None:
     np.testing.assert_allclose(middle, [[0.5, 0.5, 0], [-0.5, -2.5, 2]])
     np.testing.assert_array_equal(interpolated(one, other, 0), one)
     np.testing.assert_array_equal(interpolated(one, other, 1), other)
+
+
+@pytest.fixture(scope="module")
+def winter() -> Iterator[TiledEngine]:
+    model, size = find_model("summer2winter"), (72, 96)
+    request = EngineRequest("openvino", "cpu", "fp32", streams=1, size=size)
+    with open_tiled(model, decide_tiling(model, size, request, "anchors"), request) as engine:
+        yield engine
+
+
+def _translated(engine: TiledEngine, pixels: list[Pixels]) -> NDArray[np.float64]:
+    """What becomes of a clip with anchors every 10 frames."""
+    with measuring(engine, None) as measured:
+        steady = anchored(frames(pixels), measured, 10, engine.typical)
+        results = [result.pixels for result in translate(steady, engine, 1)]
+    return np.stack(results).astype(np.float64)
+
+
+def test_a_fade_to_black_and_back_is_dark_and_calm(winter: TiledEngine) -> None:
+    picture = next(iter(held_frames(winter.spec, (72, 96))))[0].astype(np.float64)
+    fall = np.linspace(1, 0, 10)
+    light = np.concatenate([np.ones(12), fall, np.zeros(9), fall[::-1], np.ones(12)])
+    rng = np.random.default_rng(0)
+    clip = [
+        np.clip(picture * share + rng.integers(-1, 2, picture.shape), 0, 255).astype(np.uint8)
+        for share in light
+    ]
+    found = _translated(winter, clip)
+    black = found[24:29, 16:-16, 16:-16]
+    assert black.mean() < 60
+    assert black.std(axis=0).mean() < 3  # grain of one level is not blown up
+    means = found.mean(axis=(1, 2, 3))
+    assert np.diff(means[11:22]).max() < 2  # it falls …
+    assert np.diff(means[31:42]).min() > -2  # … and rises, and does not pump
+    assert np.ptp(means[:12]) < 2
+    assert abs(means[-12:] - means[0]).max() < 2
+
+
+@pytest.mark.slow
+def test_a_flash_is_bright_and_leaves_the_rest_alone(winter: TiledEngine) -> None:
+    picture = next(iter(held_frames(winter.spec, (72, 96))))[0]
+    flash = np.clip(picture.astype(int) + 90, 0, 255).astype(np.uint8)
+    calm = _translated(winter, [picture] * 31)
+    for at in (20, 24):
+        clip = [picture] * 31
+        clip[at] = flash
+        found = _translated(winter, clip)
+        others = [number for number in range(31) if number != at]
+        np.testing.assert_array_equal(found[others], calm[others])
+        assert found[at].mean() > calm[at].mean() + 20

@@ -12,8 +12,8 @@ from generators import SMALL, random_model
 from numpy.typing import NDArray
 
 from cgvideo.codec.probe import probe
-from cgvideo.pipeline import run
-from cgvideo.plan import make_plan
+from cgvideo.pipeline import Result, run
+from cgvideo.plan import SEGMENT_FRAMES, make_plan
 from cgvideo.settings import Settings
 from cgvideo.tiled_engine import TiledEngine, Tiling, decide_tiling, open_tiled
 from cgvideo.tiling import Size, choose_grid
@@ -26,7 +26,7 @@ from engines.model_file import Model
 from engines.spec import Form, GeneratorSpec
 from engines.verify import held_frames
 
-SHARED = Path(__file__).parents[2] / "../shared/clips"
+CLIPS = Path(__file__).parents[3] / "shared" / "clips"
 
 
 def _frame(model: Model, size: Size) -> NDArray[np.uint8]:
@@ -49,8 +49,10 @@ def _apart(model: Model, frame: NDArray[np.uint8], tile: int, **settings: Any) -
     ("spec", "size"),
     [
         (SMALL, (160, 260)),
-        (GeneratorSpec(base_channels=4, blocks=1, upsampling="resize"), (204, 140)),
-        (GeneratorSpec(base_channels=4, blocks=1, norm="batch_picture"), (124, 204)),
+        (
+            GeneratorSpec(base_channels=4, blocks=1, norm="batch_picture", upsampling="resize"),
+            (204, 140),
+        ),
         (GeneratorSpec(base_channels=4, blocks=1, norm="batch"), (140, 140)),
     ],
     ids=str,
@@ -60,6 +62,7 @@ def test_tiles_give_the_picture_of_the_whole(spec: GeneratorSpec, size: Size) ->
     assert _apart(model, _frame(model, size), 2 * spec.halo + 64) <= 1
 
 
+@pytest.mark.slow
 def test_a_halo_that_is_too_small_shows() -> None:
     model = random_model(SMALL)
     assert _apart(model, _frame(model, (160, 260)), 96, halo=4) > 5
@@ -76,7 +79,7 @@ def test_tiles_at_720p(name: str) -> None:
 @pytest.mark.parametrize("name", ["summer2winter", "64x9"])
 @pytest.mark.parametrize("clip", ["landscape/lofoten.mp4", "road/solidWhiteRight.mp4"])
 def test_tiles_of_real_frames_of_odd_sizes(name: str, clip: str) -> None:
-    path = SHARED / clip
+    path = CLIPS / clip
     if not path.exists():
         pytest.skip("the shared clips are not here")
     import cv2
@@ -191,11 +194,70 @@ def test_a_frame_too_large_to_be_measured_at_once_is_measured_in_strips() -> Non
     assert "strips" in engine.stepped_down[0]
 
 
+def test_an_engine_that_measures_inside_steps_down_to_one_that_is_given() -> None:
+    model = random_model(Local.spec)
+    frame = _frame(model, (120, 160))
+    engine = _local(Tiling(choose_grid((120, 160), Local.spec), "frame", "inside", True), 120 * 100)
+    np.testing.assert_array_equal(engine(frame), frame)
+    assert engine.tiling.form == "statistics"
+    assert engine.tiling.measuring == "strips"
+    assert "tiles" in engine.stepped_down[0]
+
+
 def test_memory_for_no_tile_at_all_is_the_users_error(clip: Path, tmp_path: Path) -> None:
     grid = choose_grid(probe(clip).upright_size, Local.spec)
     engine = _local(Tiling(grid, "frame", "whole", True), most=100)
     with pytest.raises(UserError, match="out of memory"):
         _converted(clip, tmp_path / "out.mkv", engine)
+
+
+class Shading(Local):
+    """Adds to every frame what its statistics say, which go by a picture's brightness."""
+
+    calls_left = 10**6
+
+    def __call__(
+        self, frames: NDArray[Any], statistics: NDArray[np.float32] | None = None
+    ) -> NDArray[Any]:
+        if self.form == "measure":
+            found = np.ones((len(frames), 2, self.spec.statistics_channels), np.float32)
+            return found * frames.mean(axis=(1, 2, 3), dtype=np.float64)[:, None, None]
+        assert statistics is not None
+        Shading.calls_left -= 1
+        if Shading.calls_left < 0:
+            raise RuntimeError("device lost")
+        return frames + (statistics[:, :1, :1, None] / 8).astype(np.uint8)
+
+
+@pytest.mark.parametrize("work_size", [None, pytest.param(64, marks=pytest.mark.slow)])
+def test_a_run_that_goes_on_gives_the_same_bytes(
+    work_size: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def opened(form: Form, size: Size | None) -> Engine:
+        engine: Engine = Shading(form)
+        return engine
+
+    source = make_clip(tmp_path / "in.mp4", 2 * SEGMENT_FRAMES + 40)
+
+    def converted(name: str) -> Result:
+        grid = choose_grid((64, 96) if work_size is None else (44, 64), Local.spec)
+        tiling = Tiling(grid, "anchors", "whole", True)
+        engine = TiledEngine(random_model(Local.spec), tiling, opened)
+        output = tmp_path / name
+        settings = Settings(output, codec="ffv1", anchor_interval=0.4, work_size=work_size)
+        plan = make_plan(probe(source), random_model(Local.spec), engine, settings)
+        assert plan.anchor_interval == 10
+        return run(plan, engine)
+
+    monkeypatch.setattr(Shading, "calls_left", 10**6)
+    straight = converted("straight.mkv")
+    monkeypatch.setattr(Shading, "calls_left", SEGMENT_FRAMES // 2 + 9)
+    with pytest.raises(UserError, match="device lost"):
+        converted("torn.mkv")
+    monkeypatch.setattr(Shading, "calls_left", 10**6)
+    resumed = converted("torn.mkv")
+    assert resumed.frames_rendered == straight.frames - SEGMENT_FRAMES
+    assert resumed.output.read_bytes() == straight.output.read_bytes()
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ SPEC = GeneratorSpec(base_channels=24, blocks=6)
 LEAST = 2 * SPEC.halo + 64
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(
     st.integers(1, 3000),
     st.integers(1, 3000),

@@ -182,6 +182,9 @@ def test_a_journal_of_another_plan_is_not_believed(bench: Bench) -> None:
 KINDS: dict[str, Callable[[Path], Path]] = {
     "MPEG-TS": lambda folder: make_clip(folder / "in.ts", FRAMES, audio="aac"),
     "Matroska": lambda folder: make_clip(folder / "in.mkv", FRAMES, audio="aac"),
+    "interlaced": lambda folder: make_clip(
+        folder / "in.mp4", FRAMES, options={"x264-params": "tff=1:keyint=50"}
+    ),
     "open GOP": lambda folder: make_clip(folder / "in.mp4", FRAMES, options=OPEN_GOP),
     "open GOP in MPEG-TS": lambda folder: make_clip(folder / "in.ts", FRAMES, options=OPEN_GOP),
     "intra refresh": lambda folder: make_clip(folder / "in.mp4", FRAMES, options=INTRA_REFRESH),

@@ -40,6 +40,7 @@ def test_in_strips_as_in_one(spec):
     assert _relative(found, _whole(model, frame)) < 1e-4
 
 
+@pytest.mark.slow
 def test_strips_agree_with_one_another():
     model = random_model(SMALL, typical=False)
     frame = next(iter(held_frames(model.spec, (160, 60))))

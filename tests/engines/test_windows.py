@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from engines.windows import least_size, window_count, windows
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.integers(1, 5000), st.integers(1, 300), st.integers(0, 30), st.integers(1, 8))
 def test_every_place_is_covered_once_with_its_halo(length, core, halo, multiple):
     length, halo = length * multiple, halo * multiple
@@ -23,7 +23,7 @@ def test_every_place_is_covered_once_with_its_halo(length, core, halo, multiple)
     assert covered == length
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(st.integers(1, 2000), st.integers(1, 40), st.integers(0, 20))
 def test_the_least_size_needs_no_more_windows(length, count, halo):
     length, halo = 4 * length, 4 * halo

@@ -1,0 +1,67 @@
+"""A folder as an input of `cgvideo convert`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from cgvideo.cli.reports import INTERRUPTED
+
+if TYPE_CHECKING:
+    from cgvideo.cli.display import Display
+    from cgvideo.cli.interrupt import Interruption
+    from cgvideo.settings import Settings
+    from engines.model_file import Model
+
+
+def folder_output(source: Path, model: "Model", settings: "Settings") -> Path | None:
+    """Where a folder that is one of several inputs goes: into the folder asked for, if there is."""
+    if settings.output is None:
+        return None
+    return settings.output / f"{source.resolve().name}.{model.name}"
+
+
+def convert_folder(
+    source: Path,
+    model: "Model",
+    settings: "Settings",
+    display: "Display",
+    interruption: "Interruption",
+    output: Path | None = None,
+    dry_run: bool = False,
+    debug: bool = False,
+) -> None:
+    """Convert a folder with everything said to the user; `output` in place of the settings'.
+
+    Raises:
+        UserError: something the user can mend; that some files failed, too.
+        typer.Exit: the user stopped it.
+    """
+    from cgvideo.cli.convert import convert_video
+    from cgvideo.cli.wording import building_line, waiting_line
+    from cgvideo.convert import refuse_failures
+    from cgvideo.folder import plan_folder
+    from cgvideo.folder_run import run_folder
+    from engines.store import EngineStore
+
+    interruption.rendering = False
+    store = EngineStore(
+        on_build=lambda key: display.note(building_line(key, model)),
+        on_wait=lambda key: display.note(waiting_line(model)),
+    )
+    plan = plan_folder(source, model, settings, output)
+    display.explain_folder(plan, model)
+    if dry_run:
+        return
+    interruption.rendering = True
+
+    def video(path: Path, own: "Settings") -> list[str]:
+        result = convert_video(path, model, own, display, interruption, store)
+        return [] if result is None else list(result.notices)
+
+    result = run_folder(plan, model, store, video, display, interruption.stop, debug)
+    display.folder_finished(plan, result)
+    if result.left:
+        display.left(interruption.left, interruption.total)
+        raise typer.Exit(INTERRUPTED)
+    refuse_failures(source, result)

@@ -1,0 +1,62 @@
+"""What the settings ask of engines."""
+
+from dataclasses import replace
+from typing import Any, cast
+
+from cgvideo.settings import Settings
+from cgvideo.tiled_engine import Tiling, decide_tiling
+from cgvideo.tiling import Norm
+from engines.engine import EngineRequest
+from engines.model_file import Model
+
+DEFAULT_NORM: Norm = "anchors"  # of videos; docs/statistics.md has the figures
+
+
+def engine_request(settings: Settings, size: tuple[int, int] | None) -> EngineRequest:
+    """What the settings ask of an engine for frames of `size` (height, width)."""
+    return EngineRequest(
+        backend=cast(Any, settings.backend),
+        device=settings.device,
+        precision=cast(Any, settings.precision),
+        threads=settings.threads,
+        size=size,
+    )
+
+
+def tiling_for(
+    model: Model,
+    request: EngineRequest,
+    settings: Settings,
+    size: tuple[int, int] | None = None,
+    norm: Norm = DEFAULT_NORM,
+) -> Tiling:
+    """Tiles and statistics for frames of `size`, where it is not the request's; `norm` is for "auto".
+
+    Raises:
+        UserError: the model cannot be tiled as is asked.
+    """
+    size = size or request.size
+    assert size is not None
+    norm = norm if settings.norm == "auto" else cast(Norm, settings.norm)
+    tile, halo = settings.tile_pixels(), settings.halo_pixels()
+    return decide_tiling(model, size, request, norm, tile, halo, tiled=settings.tile != "off")
+
+
+def picture_request(settings: Settings, deep: bool, size: tuple[int, int] | None) -> EngineRequest:
+    """What is asked of an engine for pictures: of any size, if not of `size` (height, width).
+
+    Deep pixels are computed in fp32, if nothing else is asked for: half precision has 8 to 11 bits.
+    """
+    request = replace(engine_request(settings, size), streams=1)
+    if not deep:
+        return request
+    precision = "fp32" if request.precision == "auto" else request.precision
+    return replace(request, pixels="float32", precision=precision)
+
+
+def picture_tiling(
+    model: Model, request: EngineRequest, settings: Settings, size: tuple[int, int]
+) -> Tiling:
+    """Tiles and statistics for pictures of `size` (padded for the generator), each its own anchor."""
+    own = replace(settings, norm="frame") if settings.norm == "anchors" else settings
+    return tiling_for(model, request, own, size, norm="frame")
