@@ -155,7 +155,7 @@ def _moments(frames: Iterator[TranslatedFrame], pool: "_Pool") -> Iterator[_Mome
 def _steps(here: Future[_Picture], there: Future[_Picture]) -> tuple[_Step, _Step]:
     """The ways there and back."""
     own, other = here.result().gray, there.result().gray
-    way, home = gray_flow(own, other), gray_flow(other, own)
+    way, home = gray_flow(own, other, "brisk"), gray_flow(other, own, "brisk")
     return (
         _Step(way, (~disagreeing(way, home)).astype(np.uint8)),
         _Step(home, (~disagreeing(home, way)).astype(np.uint8)),
