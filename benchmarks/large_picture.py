@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cgvideo import tiled_engine
-from cgvideo.convert import prepared_picture, run_picture
+from cgvideo.pictures import prepared_picture, run_picture
 from cgvideo.settings import Settings
 from engines.library import find_model
 from engines.store import EngineStore
@@ -77,20 +77,20 @@ def main() -> None:
     with prepared_picture(source, model, settings, EngineStore()) as (plan, engine):
         print(f"{plan.size[1]}x{plan.size[0]}, {engine.tiling}, ready in", end=" ")
         print(f"{time.monotonic() - began:.1f} s")
-        measure = engine.measure
+        measure = tiled_engine.TiledEngine.measure
 
-        def timed(frames: NDArray[np.uint8]) -> NDArray[np.float32]:
+        def timed(self: tiled_engine.TiledEngine, frames: NDArray[np.uint8]) -> NDArray[np.float32]:
             began = time.monotonic()
-            statistics = measure(frames)
+            statistics = measure(self, frames)
             print(f"measured in {time.monotonic() - began:.1f} s", flush=True)
             return statistics
 
-        engine.measure = timed
+        tiled_engine.TiledEngine.measure = timed
+        grid = engine.tiling.grid
         result = run_picture(plan, engine)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     print(f"translated and written in {result.seconds:.1f} s, peak {peak / GIB:.2f} GiB")
     translated = cv2.imread(str(result.output))
-    grid = engine.tiling.grid
     rows = sorted({row.first for row, _ in grid.tiles()} - {0})
     columns = sorted({column.first for _, column in grid.tiles()} - {0})
     print(

@@ -28,9 +28,9 @@ from cgvideo.pictures import (
     run_picture,
     size_of_work,
 )
-from cgvideo.pipeline import StopRequest
 from cgvideo.plan import engine_size, working_size
 from cgvideo.prefetch import in_parallel
+from cgvideo.progress import StopRequest
 from cgvideo.requests import picture_request, picture_tiling
 from cgvideo.settings import Settings
 from cgvideo.tiled_engine import open_tiled

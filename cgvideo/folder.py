@@ -29,7 +29,8 @@ VIDEO_SUFFIXES = frozenset(
 NO_PART_IN_BYTES = {"output", "overwrite", "max_pixels", "include", "exclude", "skip_existing"}
 OF_PICTURES = {"format", "quality"}
 OF_VIDEOS = {
-    "start", "duration", "codec", "crf", "preset", "pixel_format", "audio", "anchor_interval",
+    "start", "duration", "codec", "crf", "preset", "pixel_format", "audio", "anchor_interval", "strict",
+    "tonemap",
 }  # fmt: skip
 
 

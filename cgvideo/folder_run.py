@@ -13,9 +13,9 @@ from cgvideo.codec.probe import probe
 from cgvideo.folder import FolderPlan, Item
 from cgvideo.journal import file_sha256
 from cgvideo.manifest import NAME, Entry, Manifest, is_done
-from cgvideo.pipeline import Stopped, StopRequest
 from cgvideo.plan import usual_suffix
 from cgvideo.prefetch import in_parallel
+from cgvideo.progress import Stopped, StopRequest
 from cgvideo.settings import Settings
 from engines.errors import UserError
 from engines.model_file import Model

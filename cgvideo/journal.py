@@ -108,7 +108,7 @@ class Journal:
         return segment in self._parts
 
     def part_path(self, segment: int) -> Path:
-        return self.folder / f"{segment:06d}{self._suffix}"
+        return part_in(self.folder, segment, self._suffix)
 
     def files(self) -> list[Part]:
         """Part files in order, each with the pts of its first frame."""
@@ -148,6 +148,17 @@ class Journal:
         self.frames_in_all = frames
         self._ending = ending
         self._append({"end": frames, "ending": asdict(ending)})
+
+    def settle_end(self, frames: int, ending: Damage, source: Path) -> None:
+        """Record it, if it is not known; raise UserError where it is, and otherwise."""
+        if self.frames_in_all is None:
+            self.note_end(frames, ending)
+        elif self.frames_in_all != frames:
+            raise UserError(
+                f"{source} had {self.frames_in_all} frames when the conversion began and now"
+                f" {frames}",
+                f"Remove {self.folder} to start afresh",
+            )
 
     @property
     def damage(self) -> Damage:
@@ -205,6 +216,11 @@ class Journal:
         self._lock.release()
         if {entry.name for entry in parent.iterdir()} <= {CHOICES_NAME, LOCK_NAME}:
             shutil.rmtree(parent, ignore_errors=True)
+
+
+def part_in(folder: Path, segment: int, suffix: str) -> Path:
+    """Where a segment's file is."""
+    return folder / f"{segment:06d}{suffix}"
 
 
 def describe_part(

@@ -1,4 +1,4 @@
-"""What a run tells while it works, and where its time goes."""
+"""What a run tells while it works, where its time goes, and how it is told to stop."""
 
 import threading
 import time
@@ -44,6 +44,22 @@ class Silent:
     def frame_done(self, number: int, stages: "StageTimes") -> None: ...
 
     def finishing(self) -> None: ...
+
+
+class Stopped(Exception):  # noqa: N818  (no error: the user asked for it)
+    """The user asked to stop; what is committed stays, and the same command goes on from there."""
+
+    def __init__(self, frames_done: int, frames_dropped: int) -> None:
+        super().__init__(f"stopped after {frames_done} frames")
+        self.frames_done = frames_done
+        self.frames_dropped = frames_dropped
+
+
+class StopRequest:
+    """Set (from a signal handler, say) to end a run at the next good moment."""
+
+    def __init__(self) -> None:
+        self.wanted = False
 
 
 class StageTimes:

@@ -8,6 +8,7 @@ from cgvideo.tiled_engine import Tiling, decide_tiling
 from cgvideo.tiling import Norm
 from engines.engine import EngineRequest
 from engines.model_file import Model
+from engines.survey.machine import processor
 
 DEFAULT_NORM: Norm = "anchors"  # of videos; docs/statistics.md has the figures
 
@@ -18,7 +19,7 @@ def engine_request(settings: Settings, size: tuple[int, int] | None) -> EngineRe
         backend=cast(Any, settings.backend),
         device=settings.device,
         precision=cast(Any, settings.precision),
-        threads=settings.threads,
+        threads=settings.threads or _share(settings),
         size=size,
     )
 
@@ -60,3 +61,10 @@ def picture_tiling(
     """Tiles and statistics for pictures of `size` (padded for the generator), each its own anchor."""
     own = replace(settings, norm="frame") if settings.norm == "anchors" else settings
     return tiling_for(model, request, own, size, norm="frame")
+
+
+def _share(settings: Settings) -> int | None:
+    """Each worker's share of this machine's cores; None for all of them."""
+    if (settings.workers or 1) == 1:
+        return None
+    return max(1, processor().threads // (settings.workers or 1))

@@ -27,7 +27,9 @@ class Settings:
     translated with that longer side, and come out as large as they are. `smooth` is "auto", "off",
     or goes from 0 (frame by frame) to 1 (as steady as can be). `format` (of
     `cgvideo.codec.images.FORMATS`), `quality` (1 to 100) and `max_pixels` are for pictures;
-    `include` and `exclude` (globs) and `skip_existing` for folders.
+    `include` and `exclude` (globs) and `skip_existing` for folders. `workers` processes share a clip's
+    segments, or one for each of `devices`, or those of the Ray cluster at `ray`; `mixed` admits
+    workers with another engine.
     """
 
     output: Path | None = None
@@ -60,6 +62,10 @@ class Settings:
     halo: str | int = "auto"
     work_size: int | None = None
     smooth: str | float = "auto"
+    workers: int | None = None
+    devices: tuple[str, ...] = ()
+    ray: str | None = None
+    mixed: bool = False
 
     def __post_init__(self) -> None:
         numbers = {
@@ -93,6 +99,13 @@ class Settings:
         self.smoothing()
         if not 0 <= self.strength <= 1:
             raise UserError(f"--strength {self.strength:g} is out of range", "It goes from 0 to 1")
+        if self.workers is not None and self.workers < 1:
+            raise UserError(f"--workers {self.workers} is too few", "Give 1 or more")
+        if self.devices and self.workers not in (None, len(self.devices)):
+            raise UserError(
+                f"--workers {self.workers} and --devices {','.join(self.devices)} contradict",
+                "Give one of them: there is one worker a device",
+            )
         if self.threads is not None and self.threads < 1:
             raise UserError(f"--threads {self.threads} is too few", "Give 1 or more")
         if self.format is not None:
@@ -106,6 +119,11 @@ class Settings:
                 f"There is no --tonemap {self.tonemap!r}", f"Choose from {', '.join(TONEMAPS)}"
             )
         encoder_options(self.codec, self.crf, self.preset, threads=1)  # refuses what is wrong
+
+    @property
+    def by_several(self) -> bool:
+        """Whether several processes share the work."""
+        return bool(self.ray or len(self.devices) > 1 or (self.workers or 1) > 1)
 
     def tile_pixels(self) -> int | None:
         """The longest side of a tile that was asked for; None for "auto" and "off".

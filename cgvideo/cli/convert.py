@@ -1,6 +1,7 @@
 """`cgvideo convert`: files in, files out."""
 
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,8 +15,10 @@ from engines.errors import UserError
 if TYPE_CHECKING:
     from cgvideo.cli.display import Display
     from cgvideo.cli.interrupt import Interruption
+    from cgvideo.crew import Crew
     from cgvideo.pipeline import Result
     from cgvideo.settings import Settings
+    from engines.engine import Engine
     from engines.model_file import Model
     from engines.store import EngineStore
 
@@ -41,6 +44,19 @@ def convert(
     ),
     strength: float = typer.Option(
         1.0, help="Blend with the source: 0 is the source, 1 the full translation."
+    ),
+    workers: int | None = typer.Option(
+        None,
+        help="Processes that share a clip's segments. Default: 1, or one for each of --devices.",
+    ),
+    devices: str | None = typer.Option(
+        None, help="Devices, one process each: cuda:0,cuda:1. Default: --device alone."
+    ),
+    ray: str | None = typer.Option(
+        None, metavar="ADDRESS", help="Have a Ray cluster do it: auto, or HOST:PORT."
+    ),
+    mixed: bool = typer.Option(
+        False, "--mixed", help="Admit workers with other engines: the same within one level."
     ),
     smooth: str = typer.Option(
         "auto",
@@ -175,6 +191,10 @@ def convert(
         max_size=max_size,
         strength=strength,
         smooth=smooth,
+        workers=workers,
+        devices=tuple(filter(None, (devices or "").split(","))),
+        ray=ray,
+        mixed=mixed,
         codec=codec or "h264",
         crf=0 if lossless and crf is None else crf,
         preset="ultrafast" if lossless and preset is None else preset,
@@ -284,7 +304,7 @@ def convert_one(
     from cgvideo.cli.wording import building_line, waiting_line
     from cgvideo.convert import as_picture
     from cgvideo.pictures import prepared_picture, run_picture
-    from cgvideo.pipeline import Stopped
+    from cgvideo.progress import Stopped
     from engines.store import EngineStore
 
     interruption.rendering = False
@@ -323,20 +343,27 @@ def convert_video(
         UserError: something the user can mend.
         Stopped: the user wanted to stop.
     """
-    from cgvideo.convert import prepared, remember_choices
     from cgvideo.estimate import estimate
-    from cgvideo.pipeline import Stopped, run
+    from cgvideo.hire import hired
+    from cgvideo.pipeline import run
+    from cgvideo.prepare import prepared, remember_choices
+    from cgvideo.progress import Stopped
 
     display.preparing(source)
-    with prepared(source, model, settings, store) as (plan, engine):
+    with ExitStack() as opened:
+        plan, engine = opened.enter_context(prepared(source, model, settings, store))
         display.explain(plan, engine, model, estimate(plan, engine))
         if dry_run:
             return None
         interruption.rendering = True
         remember_choices(plan)
+        by: Engine | Crew = engine
+        if settings.by_several:
+            opened.close()  # each worker has an engine of its own
+            by = opened.enter_context(hired(plan, model, settings))
         try:
             with display:
-                result = run(plan, engine, display, interruption.stop)
+                result = run(plan, by, display, interruption.stop)
         except Stopped as stopped:
             display.stopped(plan, stopped)
             raise

@@ -28,9 +28,9 @@ from cgvideo.folder import FolderPlan
 from cgvideo.folder_run import FolderResult
 from cgvideo.manifest import Entry
 from cgvideo.pictures import PictureEngine, PicturePlan, PictureResult
-from cgvideo.pipeline import Result, Stopped
+from cgvideo.pipeline import Result
 from cgvideo.plan import Plan
-from cgvideo.progress import StageTimes
+from cgvideo.progress import StageTimes, Stopped
 from cgvideo.tiled_engine import TiledEngine
 from engines.engine import Engine
 from engines.errors import UserError

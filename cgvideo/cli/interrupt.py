@@ -8,7 +8,7 @@ from typing import Any
 
 from cgvideo.cli.display import Display
 from cgvideo.cli.reports import INTERRUPTED
-from cgvideo.pipeline import StopRequest
+from cgvideo.progress import StopRequest
 
 WAIT_SECONDS = 0.1
 

@@ -9,9 +9,9 @@ from cgvideo.estimate import Estimate
 from cgvideo.folder import FolderPlan
 from cgvideo.folder_run import FolderResult
 from cgvideo.pictures import PictureEngine, PicturePlan
-from cgvideo.pipeline import Result, Stopped
+from cgvideo.pipeline import Result
 from cgvideo.plan import Plan, working_size
-from cgvideo.progress import StageTimes
+from cgvideo.progress import StageTimes, Stopped
 from engines.engine import Engine
 from engines.model_file import Model
 

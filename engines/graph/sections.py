@@ -9,14 +9,20 @@ from engines.graph.build import activate, convolve, pixels_in, weights_of
 from engines.graph.nodes import Nodes
 from engines.layers import Layer
 from engines.model_file import Model
+from engines.spec import Pixels
 
 
 def build_section(
-    model: Model, layers: Sequence[Layer], size: tuple[int, int], normed: bool, keeps: bool
+    model: Model,
+    layers: Sequence[Layer],
+    size: tuple[int, int],
+    normed: bool,
+    keeps: bool,
+    pixels: Pixels = "uint8",
 ) -> onnx.ModelProto:
     """`layers` up to the last one's convolution, whose moments are wanted; fp32.
 
-    Inputs: the strip, `frames` uint8 `[1, H, W, 3]` where the first layer is the generator's, else
+    Inputs: the strip, `frames` `[1, H, W, 3]` of `pixels` where the first layer is the generator's, else
     `values` float32 `[1, channels, H, W]`, of `size` (H, W); `rows` int64 `[2]`, the first and last (not
     included) of the result's rows that count; and scale and shift float32 `[2, channels]` of each norm
     but the last one's: `norm` of what comes in, if that is `normed` (then it has its ReLU, too, behind
@@ -28,8 +34,9 @@ def build_section(
     graph = Nodes("fp32")
     begins = layers[0].key == model.spec.layers[0].key
     if begins:
-        values = pixels_in(graph, "uint8")
-        strip = helper.make_tensor_value_info("frames", TensorProto.UINT8, [1, *size, 3])
+        values = pixels_in(graph, pixels)
+        kind = TensorProto.UINT8 if pixels == "uint8" else TensorProto.FLOAT
+        strip = helper.make_tensor_value_info("frames", kind, [1, *size, 3])
     else:
         shape = [1, layers[0].inputs, *size]
         strip = helper.make_tensor_value_info("values", TensorProto.FLOAT, shape)
@@ -49,7 +56,7 @@ def build_section(
     if normed:
         values = graph.add("Relu", norm(values, "norm", layers[0].inputs))
     for number, layer in enumerate(layers, 1):
-        values = convolve(graph, layer, values, *weights_of(model, layer, "uint8"))
+        values = convolve(graph, layer, values, *weights_of(model, layer, pixels))
         if layer is not layers[-1]:
             values = activate(graph, layer, norm(values, f"norm{number}", layer.outputs))
     first, last = (graph.add("Gather", "rows", graph.sizes([place])) for place in (0, 1))

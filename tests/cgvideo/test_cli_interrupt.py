@@ -50,14 +50,14 @@ def test_a_second_ctrl_c_stops_at_once(tmp_path: Path, environment: dict[str, st
 
 LONG_CALL = """
 import contextlib, hashlib, time
-import cgvideo.convert, cgvideo.pictures, cgvideo.pipeline
+import cgvideo.convert, cgvideo.pictures, cgvideo.pipeline, cgvideo.prepare
 from cgvideo.cli.reports import emit
 
 def long_call(*_):  # of a library: no signal is handled in its thread until it returns
     emit("in the call")
     hashlib.pbkdf2_hmac("sha512", b"", b"", 10**9)
 """
-PREPARING = LONG_CALL + "cgvideo.convert.prepared = contextlib.contextmanager(long_call)"
+PREPARING = LONG_CALL + "cgvideo.prepare.prepared = contextlib.contextmanager(long_call)"
 READING = LONG_CALL + "cgvideo.pictures.opened = contextlib.contextmanager(long_call)"
 RENDERING = LONG_CALL + "cgvideo.pipeline.run = long_call"
 SLOW_PICTURES = (

@@ -10,9 +10,9 @@ from converting import MODEL, IdentityEngine, convert, plan_for
 
 from cgvideo.codec.decode import VideoSource
 from cgvideo.codec.probe import probe
-from cgvideo.pipeline import Stopped, StopRequest, run
+from cgvideo.pipeline import run
 from cgvideo.plan import SEGMENT_FRAMES, make_plan
-from cgvideo.progress import Silent, StageTimes
+from cgvideo.progress import Silent, StageTimes, Stopped, StopRequest
 from cgvideo.settings import Settings
 from engines.errors import UserError
 

@@ -11,9 +11,9 @@ from clips import make_clip, numbers, packets, read_numbers
 from converting import convert, plan_for
 
 from cgvideo.codec.probe import probe
-from cgvideo.pipeline import Stopped, StopRequest, run
+from cgvideo.pipeline import run
 from cgvideo.plan import SEGMENT_FRAMES, working_size
-from cgvideo.progress import Silent, StageTimes
+from cgvideo.progress import Silent, StageTimes, Stopped, StopRequest
 from cgvideo.settings import Settings
 from engines.errors import UserError
 

@@ -10,8 +10,8 @@ from clips import flip_bytes, make_clip, numbers
 from commandline import Cli
 from converting import IdentityEngine, convert, plan_for
 
-from cgvideo.pipeline import Stopped, StopRequest, run
-from cgvideo.progress import Silent, StageTimes
+from cgvideo.pipeline import run
+from cgvideo.progress import Silent, StageTimes, Stopped, StopRequest
 from engines.errors import UserError
 
 FRAMES = 60

@@ -13,10 +13,11 @@ from generators import SMALL, random_model
 from textures import noisy, texture
 
 import cgvideo.pipeline
-from cgvideo.convert import prepared, translate_frames
+from cgvideo.convert import translate_frames
 from cgvideo.frame import Frame, TranslatedFrame
 from cgvideo.pipeline import Result, run
 from cgvideo.plan import SEGMENT_FRAMES, Plan
+from cgvideo.prepare import prepared
 from cgvideo.settings import Settings
 from cgvideo.smoothing import REACH
 from engines.store import EngineStore
@@ -52,7 +53,7 @@ def broken_and_mended(
     Gives its output, its result, the numbers of the frames that it translated, and its plan.
     """
     translated: list[int] = []
-    translate = cgvideo.pipeline.translate
+    translate = cgvideo.rendering.translate
 
     def counting(frames: Iterator[Frame], *args: Any) -> Iterator[TranslatedFrame]:
         for frame in translate(frames, *args):
@@ -74,7 +75,7 @@ def broken_and_mended(
         prepared(source, model, chosen, EngineStore()) as (plan, engine),
         monkeypatch.context() as patch,
     ):
-        patch.setattr("cgvideo.pipeline.translate", counting)
+        patch.setattr("cgvideo.rendering.translate", counting)
         return chosen.output or folder, run(plan, engine), translated, plan
 
 

@@ -20,7 +20,8 @@ from cgvideo.codec.images import writing as room
 from cgvideo.folder import plan_folder
 from cgvideo.folder_run import FolderResult, run_folder
 from cgvideo.manifest import Entry, Manifest
-from cgvideo.pipeline import Stopped, StopRequest, run
+from cgvideo.pipeline import run
+from cgvideo.progress import Stopped, StopRequest
 from cgvideo.settings import Settings
 from engines.engine import EngineRequest
 from engines.errors import UserError
@@ -237,6 +238,7 @@ def test_a_finished_folder_is_refused_and_skipping_goes_by_content(
     assert (output / "a.png").read_bytes() == b"touched by the user"
     assert "exists already" in manifest(output)["a.png"]["reason"]
     assert convert(overwrite=True).done == 4
+    assert convert(skip_existing=True, crf=30, tonemap="sdr").done == 0  # of videos alone
     again = convert(skip_existing=True, strength=0.5)  # other settings, other pictures
     assert again.done == 4
 

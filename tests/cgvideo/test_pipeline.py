@@ -46,9 +46,9 @@ from converting import (
 from numpy.typing import NDArray
 
 from cgvideo.journal import Journal
-from cgvideo.pipeline import Stopped, StopRequest, run
+from cgvideo.pipeline import run
 from cgvideo.plan import SEGMENT_FRAMES
-from cgvideo.progress import Silent, StageTimes
+from cgvideo.progress import Silent, StageTimes, Stopped, StopRequest
 from engines.errors import UserError
 
 SEVERAL_SEGMENTS = 2 * SEGMENT_FRAMES + 10

@@ -1,19 +1,33 @@
 """The words that a plan's cost is told in."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from clips import make_clip
-from converting import plan_for
+from converting import MODEL, IdentityEngine, plan_for
 
+import cgvideo.convert  # noqa: F401  (before a test replaces the store that it names)
 from cgvideo.cli.convert import convert_one
 from cgvideo.cli.display import PlainDisplay
 from cgvideo.cli.interrupt import Interruption
-from cgvideo.cli.wording import cost_line, cost_of_smaller, size_text, span
+from cgvideo.cli.wording import (
+    cost_line,
+    cost_of_smaller,
+    explanation,
+    result_line,
+    size_text,
+    span,
+)
+from cgvideo.codec.decode import Damage
 from cgvideo.estimate import Estimate
+from cgvideo.pipeline import Result
 from cgvideo.settings import Settings
+from cgvideo.tiled_engine import Tiling
+from cgvideo.tiling import choose_grid
 from engines.errors import UserError
 from engines.library import find_model
+from engines.spec import GeneratorSpec
 
 
 def test_a_long_run_is_told_what_a_smaller_size_would_take(tmp_path: Path) -> None:
@@ -40,6 +54,26 @@ def test_too_little_room_is_said(tmp_path: Path) -> None:
 def test_an_unknown_length_is_told_by_the_frame(tmp_path: Path) -> None:
     plan = plan_for(make_clip(tmp_path / "in.mp4", 2))
     assert cost_line(plan, Estimate(0.25, None, None, 10**12)).startswith("0.25 s a frame")
+
+
+def test_the_last_line_says_whether_the_bytes_are_the_same_each_time(tmp_path: Path) -> None:
+    done = Result(tmp_path / "out.mp4", 30, 30, 2.0, 1_000_000, Damage(), {})
+    assert "the same bytes each time: " in result_line(done)
+    stepped = replace(done, steps=("the device's memory ran out: 2x2 tiles from here on",))
+    assert "within one level" in result_line(stepped)
+    assert "the same bytes" not in result_line(stepped)
+
+
+def test_a_plan_tells_its_tiles_and_statistics(tmp_path: Path) -> None:
+    engine, source = IdentityEngine(), make_clip(tmp_path / "in.mp4", 2)
+    plan = plan_for(source, work_size=48)
+    grid = choose_grid((400, 600), GeneratorSpec(), tile=300)
+    tiling = Tiling(grid, "anchors", "strips", exact=True)
+    plan = replace(plan, tiling=tiling, anchor_interval=25)
+    lines = explanation(plan, engine, MODEL, Estimate(0.1, 5.0, 3_000_000, 10**12))
+    (line,) = (line for line in lines if line.startswith("tiles"))
+    for words in ("tiles of", "halo of 84", "in strips", "every 25 frames", "translated at 48x32"):
+        assert words in line
 
 
 @pytest.mark.parametrize(

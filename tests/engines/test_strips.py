@@ -48,6 +48,13 @@ def test_strips_agree_with_one_another():
     assert _relative(one, two) < 1e-5
 
 
+def test_deep_pixels_are_measured_as_they_are():
+    model = random_model(SMALL)
+    frame = next(iter(held_frames(model.spec, (64, 96))))
+    measure = StripMeasurer(model, strip_pixels=3000)
+    assert _relative(measure((frame / 255).astype(np.float32)), measure(frame)) < 1e-4
+
+
 def test_flat_frames_follow_the_rule_of_the_engines():
     model = random_model(GeneratorSpec(base_channels=4, blocks=1))
     frame = next(iter(held_frames(model.spec, (64, 96)))).astype(np.float64)

@@ -1,0 +1,199 @@
+"""Several processes make the file that one makes, whatever becomes of some of them."""
+
+import os
+import signal
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from clips import make_clip, read_pictures
+from generators import SMALL, random_model
+
+from cgvideo.codec.decode import Seam
+from cgvideo.convert import convert_video
+from cgvideo.crew import TRIES, Crew, Rendered
+from cgvideo.hire import hired
+from cgvideo.pipeline import Result, run
+from cgvideo.plan import SEGMENT_FRAMES
+from cgvideo.prepare import prepared, remember_choices
+from cgvideo.processes import Processes
+from cgvideo.progress import Silent, StageTimes, Stopped, StopRequest
+from cgvideo.settings import Settings
+from engines.errors import UserError
+from engines.library import find_model
+from engines.model_file import Model, write_model
+
+FRAMES = 2 * SEGMENT_FRAMES + 10
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("workers")
+
+
+@pytest.fixture(scope="module")
+def source(folder: Path) -> Path:
+    return make_clip(folder / "in.mp4", FRAMES, size=(64, 48), audio="aac")
+
+
+@pytest.fixture(scope="module")
+def model(folder: Path) -> Model:
+    path = folder / "small.safetensors"
+    write_model(path, random_model(SMALL))
+    return find_model(str(path))
+
+
+def settings(output: Path, **more: object) -> Settings:
+    usual = {
+        "preset": "ultrafast",
+        "threads": 1,
+        "precision": "fp32",
+        "smooth": "off",
+        "norm": "frame",
+    }
+    chosen = {**usual, "output": output, **more}
+    return Settings(**chosen)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def alone(source: Path, model: Model, folder: Path) -> bytes:
+    """What one process makes."""
+    return convert_video(source, model, settings(folder / "alone.mp4")).output.read_bytes()
+
+
+def test_two_processes_make_the_bytes_of_one(
+    source: Path, model: Model, alone: bytes, tmp_path: Path
+) -> None:
+    result = convert_video(source, model, settings(tmp_path / "out.mp4", workers=2))
+    assert result.output.read_bytes() == alone
+    assert result.frames_rendered == FRAMES
+    assert list(tmp_path.iterdir()) == [result.output]
+
+
+@pytest.mark.slow
+def test_with_smoothing_and_anchors_too(source: Path, model: Model, tmp_path: Path) -> None:
+    on = {"smooth": "auto", "norm": "anchors"}
+    one = convert_video(source, model, settings(tmp_path / "one.mp4", **on))
+    two = convert_video(source, model, settings(tmp_path / "two.mp4", workers=2, **on))
+    assert two.output.read_bytes() == one.output.read_bytes()
+
+
+class Dying(Processes):
+    """A crew of which one worker is killed while it renders."""
+
+    given = 0
+    killed = 0
+
+    def give(self, segment: int, seam: Seam | None) -> None:
+        self.given += 1
+        super().give(segment, seam)
+        if self.given == 2:
+            hand = next(hand for hand in self._hands if hand.segment == segment)
+            time.sleep(0.05)
+            os.kill(hand.process.pid, signal.SIGKILL)
+            self.killed = hand.process.pid
+
+
+def with_crew(source: Path, model: Model, chosen: Settings, kind: type[Processes]) -> Result:
+    with prepared(source, model, chosen) as (plan, _):
+        remember_choices(plan)
+    with hired(plan, model, chosen) as crew:
+        assert isinstance(crew, Processes)
+        crew.__class__ = kind
+        return run(plan, crew)
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_killed_costs_its_segment_only(
+    source: Path, model: Model, alone: bytes, tmp_path: Path
+) -> None:
+    result = with_crew(source, model, settings(tmp_path / "out.mp4", workers=2), Dying)
+    assert result.output.read_bytes() == alone
+
+
+class Imagined(Crew):
+    """Workers that only say what they would."""
+
+    def __init__(self, *answers: Rendered | Exception | None) -> None:
+        self.answers = list(answers)
+        self.given: list[int] = []
+
+    @property
+    def idle(self) -> int:
+        return 1 - len(self.given)
+
+    def give(self, segment: int, seam: Seam | None) -> None:
+        self.given.append(segment)
+
+    def take(self) -> tuple[int, Rendered | None]:
+        answer = self.answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return self.given.pop(), answer
+
+    def close(self) -> None: ...
+
+
+def test_a_segment_that_kills_every_worker_is_named(
+    source: Path, model: Model, tmp_path: Path
+) -> None:
+    with (
+        prepared(source, model, settings(tmp_path / "out.mp4")) as (plan, _),
+        pytest.raises(UserError, match="workers died of frames 0 to 95"),
+    ):
+        run(plan, Imagined(*[None] * TRIES))
+
+
+def test_what_a_worker_raises_is_raised(source: Path, model: Model, tmp_path: Path) -> None:
+    with (
+        prepared(source, model, settings(tmp_path / "out.mp4")) as (plan, _),
+        pytest.raises(UserError, match="no memory"),
+    ):
+        run(plan, Imagined(UserError("no memory")))
+
+
+@pytest.mark.slow
+def test_a_worker_that_would_make_other_bytes_is_refused_or_admitted(
+    source: Path, model: Model, alone: bytes, tmp_path: Path
+) -> None:
+    """Of another backend, here."""
+    pytest.importorskip("torch")
+    with prepared(source, model, settings(tmp_path / "out.mp4", workers=2)) as (plan, _):
+        remember_choices(plan)
+    other = settings(tmp_path / "out.mp4", workers=2, backend="torch")
+    with hired(plan, model, other) as crew, pytest.raises(UserError, match=r"bytes .*engine"):
+        run(plan, crew)
+    with hired(plan, model, replace(other, mixed=True)) as crew:
+        result = run(plan, crew)
+    (tmp_path / "alone.mp4").write_bytes(alone)
+    pairs = zip(read_pictures(result.output), read_pictures(tmp_path / "alone.mp4"), strict=True)
+    for (_, one), (_, two) in pairs:
+        assert np.abs(one.astype(int) - two).mean() < 1
+
+
+@pytest.mark.slow
+def test_stopping_keeps_what_is_in_hand(
+    source: Path, model: Model, alone: bytes, tmp_path: Path
+) -> None:
+    chosen = settings(tmp_path / "out.mp4", workers=2)
+
+    class Stopping(Silent):
+        def frame_done(self, number: int, stages: StageTimes) -> None:
+            stop.wanted = True
+
+    stop = StopRequest()
+    with pytest.raises(Stopped) as stopped:
+        convert_video(source, model, chosen, Stopping(), stop)
+    assert stopped.value.frames_done in (96, 192, FRAMES)
+    result = convert_video(source, model, chosen)
+    assert result.output.read_bytes() == alone
+    assert result.frames_rendered == FRAMES - stopped.value.frames_done
+
+
+def test_settings_that_contradict_are_refused() -> None:
+    with pytest.raises(UserError, match="contradict"):
+        Settings(workers=2, devices=("cuda:0", "cuda:1", "cuda:2"))
+    with pytest.raises(UserError, match="too few"):
+        Settings(workers=0)
