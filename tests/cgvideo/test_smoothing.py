@@ -199,6 +199,15 @@ def test_every_frame_comes_out_once_in_order_with_its_source() -> None:
         assert all(frame.pixels.dtype == np.uint8 for frame in out)
 
 
+def test_detail_is_kept_where_a_look_exchanges_dark_and_bright() -> None:
+    sources, clean, results = panning()
+    negative = [255 - picture for picture in results]
+    out = smooth(sources, negative)
+    upright = smooth(sources, results)
+    assert np.abs(255 - out[5].astype(int) - upright[5]).max() <= 1
+    assert error(out[5], 255 - clean[5]) < error(negative[5], 255 - clean[5]) / 3
+
+
 @pytest.mark.parametrize("size", [(17, 16), (33, 71), (96, 131)])
 def test_any_size(size: tuple[int, int]) -> None:
     picture = texture(size)
