@@ -53,10 +53,14 @@ def convert(
         None, help="Devices, one process each: cuda:0,cuda:1. Default: --device alone."
     ),
     ray: str | None = typer.Option(
-        None, metavar="ADDRESS", help="Have a Ray cluster do it: auto, or HOST:PORT."
+        None,
+        metavar="ADDRESS",
+        help="Have a Ray cluster do it: auto, or HOST:PORT. Default: this machine.",
     ),
     mixed: bool = typer.Option(
-        False, "--mixed", help="Admit workers with other engines: the same within one level."
+        False,
+        "--mixed",
+        help="Admit workers with other engines: the same within one level. Default: refuse them.",
     ),
     smooth: str = typer.Option(
         "auto",
