@@ -10,7 +10,10 @@ from pathlib import Path
 from typing import Any
 
 Cli = Callable[..., subprocess.CompletedProcess[str]]
-SMALL = ("--max-size", "64", "--preset", "ultrafast", "--precision", "fp32")
+SMALL = (
+    "--max-size", "64", "--preset", "ultrafast", "--precision", "fp32", "--norm", "frame",
+    "--smooth", "off",
+)  # fmt: skip
 LONGEST = 120  # seconds that a process may take
 
 

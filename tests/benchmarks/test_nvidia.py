@@ -174,6 +174,7 @@ def test_without_a_tensorrt_for_it_the_line_is_given_and_torch_measured(
     assert any("random.safetensors --backend torch" in command for command in commands)
 
 
+@pytest.mark.slow
 def test_parity_is_measured_in_every_form_and_precision(
     nvidia: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

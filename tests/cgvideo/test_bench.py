@@ -28,6 +28,7 @@ STAGES = ["decode", "to device", "engine", "back", "smooth", "encode"]
 RUNTIMES = ("openvino", "torch", "onnxruntime", "tensorrt", "tensorrt_rtx")
 
 
+@pytest.mark.slow
 def test_json_has_every_engine_every_stage_and_the_whole(cli: Cli, tmp_path: Path) -> None:
     model = tmp_path / "tiny.safetensors"
     write_model(model, tiny_model())
@@ -141,6 +142,7 @@ def test_if_the_engine_of_convert_itself_fails_there_is_nothing_to_measure(
 
 
 @pytest.mark.usefixtures("nothing_asked")
+@pytest.mark.slow
 def test_a_long_clip_does_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     held: list[int] = []
     real = measure.alone
@@ -157,6 +159,7 @@ def test_a_long_clip_does_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -
     assert max(held) <= 16
 
 
+@pytest.mark.slow
 def test_a_broken_gpu_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
     real = contenders.open_engine

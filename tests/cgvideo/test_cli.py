@@ -207,6 +207,7 @@ def test_a_damaged_model_is_listed_as_such_beside_the_others(here: Cli, tmp_path
     assert here("models", "remove", "broken").returncode == 0
 
 
+@pytest.mark.slow
 def test_an_output_carries_the_name_that_the_model_was_given(cli: Cli, tmp_path: Path) -> None:
     Image.new("RGB", (64, 48), "green").save(tmp_path / "in.png")
     built_in = find_model("summer2winter").path
@@ -224,6 +225,7 @@ demo.frames = functools.partial(demo.frames, demo.SIZE, round(demo.SECONDS * dem
 """
 
 
+@pytest.mark.slow
 def test_the_demo_writes_its_clip_the_result_both_and_a_picture(
     tmp_path: Path, environment: dict[str, str]
 ) -> None:

@@ -39,6 +39,7 @@ def master(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     torch.set_num_threads(before)
 
 
+@pytest.mark.slow
 def test_a_student_converts_a_clip(here: Cli, cli: Cli, clip: Path, tmp_path: Path) -> None:
     make_domain(tmp_path / "data" / "trainA", 4)
     make_domain(tmp_path / "data" / "testA", 2, first=20)

@@ -65,6 +65,7 @@ def test_export_replaces_nothing_unasked(here: Cli, tmp_path: Path, beside: str)
     assert (tmp_path / beside).read_text() == "of another kind"
 
 
+@pytest.mark.slow
 def test_an_engine_for_tensorrt_needs_no_gpu(cli: Cli, tmp_path: Path) -> None:
     pytest.importorskip("tensorrt_rtx")
     result = cli("export", "summer2winter", "--target", "tensorrt", "--size", "96x64")
@@ -81,6 +82,7 @@ def test_an_engine_for_tensorrt_needs_no_gpu(cli: Cli, tmp_path: Path) -> None:
     assert not list(tmp_path.glob("h100*"))
 
 
+@pytest.mark.slow
 def test_ctrl_c_leaves_nothing(cli: Cli, tmp_path: Path, environment: dict[str, str]) -> None:
     pytest.importorskip("tensorrt_rtx")
     command = [sys.executable, "-m", "cgvideo", "export", "summer2winter", "-t", "tensorrt"]

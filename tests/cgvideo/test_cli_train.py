@@ -28,6 +28,7 @@ def data(tmp_path: Path) -> Path:
     return tmp_path / "blue2orange"
 
 
+@pytest.mark.slow
 def test_two_folders_become_models_that_convert(cli: Cli, data: Path, tmp_path: Path) -> None:
     trained = cli("train", data, *SMALL, "--images", "8", "--save-every", "4")
     assert trained.returncode == 0, trained.stderr
@@ -60,6 +61,7 @@ def test_two_folders_become_models_that_convert(cli: Cli, data: Path, tmp_path: 
     assert cli("report", run).stdout.strip() == str(run / "report.html")
 
 
+@pytest.mark.slow
 def test_a_stopped_run_goes_on(
     data: Path, tmp_path: Path, environment: dict[str, str], cli: Cli
 ) -> None:
@@ -102,6 +104,7 @@ def test_a_dry_run_writes_nothing(cli: Cli, data: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.slow
 def test_pairs_side_by_side(cli: Cli, tmp_path: Path) -> None:
     for part, count in (("train", 4), ("test", 2)):
         folder = tmp_path / "pairs" / part
