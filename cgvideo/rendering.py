@@ -66,7 +66,7 @@ class Rendering:
         self.stages = StageTimes()
         self.frames_rendered = 0
         self._steps_noted = 0
-        self._began = time.monotonic()
+        self._began: float | None = None  # when the first frame came out
 
     def run(self, segments: range) -> None:
         """Render neighbouring segments in one go: each frame is decoded and translated once."""
@@ -147,9 +147,12 @@ class Rendering:
 
     def _stop_if_wanted(self, first_number: int, in_segment: int) -> None:
         """Drop the segment in hand if the user wants to stop and it would take too long."""
+        now = time.monotonic()
+        if self._began is None:  # what comes before the first frame says nothing of the others
+            self._began = now
         if not self.stop.wanted:
             return
-        elapsed = time.monotonic() - self._began
+        elapsed = now - self._began
         left = (SEGMENT_FRAMES - in_segment) * elapsed / max(1, self.frames_rendered)
         if left > PATIENCE_SECONDS:
             raise Stopped(first_number, in_segment)
