@@ -1,6 +1,6 @@
 """How long N workers take for a clip, played through segment by segment from measured stage times.
 
-    python benchmarks/cluster.py --render 0.306 --decode 0.004 --join 0.0002 --frames 90000
+    python benchmarks/cluster.py --render 0.100 --decode 0.004 --join 0.0002 --frames 90000
 
 Times are seconds a frame. What is played: a scout that decodes in order and is at most four segments
 ahead, workers that decode a lead-in and translate their neighbours' frames, one join at the end.
@@ -36,7 +36,7 @@ def simulate(workers: int, frames: int, render: float, decode: float, join: floa
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    for name, usual in (("render", 0.306), ("decode", 0.004), ("join", 0.0002)):
+    for name, usual in (("render", 0.100), ("decode", 0.004), ("join", 0.0002)):
         parser.add_argument(f"--{name}", type=float, default=usual, help="seconds a frame")
     parser.add_argument("--frames", type=int, default=90_000)
     chosen = parser.parse_args()

@@ -15,9 +15,7 @@ from cgvideo.frame import Frame
 from cgvideo.hire import hired
 from cgvideo.pictures import convert_picture
 from cgvideo.pipeline import Result, run
-from cgvideo.plan import (
-    engine_size,
-)
+from cgvideo.plan import engine_size
 from cgvideo.prepare import prepared, remember_choices
 from cgvideo.progress import Progress, StopRequest
 from cgvideo.requests import engine_request, tiling_for
@@ -83,7 +81,7 @@ def convert_folder(
     plan = plan_folder(source, model, settings)
 
     def video(path: Path, own: Settings) -> tuple[str, ...]:
-        return convert_video(path, model, own, progress, stop).steps
+        return convert_video(path, model, own, progress, stop).notices
 
     return run_folder(plan, model, EngineStore(), video, stop=stop)
 

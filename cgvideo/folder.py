@@ -30,7 +30,7 @@ NO_PART_IN_BYTES = {"output", "overwrite", "max_pixels", "include", "exclude", "
 OF_PICTURES = {"format", "quality"}
 OF_VIDEOS = {
     "start", "duration", "codec", "crf", "preset", "pixel_format", "audio", "anchor_interval", "strict",
-    "tonemap",
+    "tonemap", "workers", "ray", "mixed",
 }  # fmt: skip
 
 

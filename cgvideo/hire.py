@@ -8,14 +8,12 @@ from cgvideo.cluster import Cluster
 from cgvideo.crew import Crew
 from cgvideo.plan import Plan
 from cgvideo.processes import Processes
+from cgvideo.requests import CLUSTER_CORES
 from cgvideo.settings import Settings
 from cgvideo.worker import Post
 from engines.errors import UserError
 from engines.library import find_model
 from engines.model_file import Model
-
-USUAL_CORES = 4
-"""Cores of a worker in a cluster, where nothing else is said."""
 
 
 def hired(plan: Plan, model: Model, settings: Settings) -> Crew:
@@ -31,7 +29,7 @@ def hired(plan: Plan, model: Model, settings: Settings) -> Crew:
         settings = replace(settings, threads=int(threads))
     post = Post(here, _name(model), settings)
     if settings.ray is not None:
-        cores = settings.threads or USUAL_CORES
+        cores = settings.threads or CLUSTER_CORES
         return Cluster(post, settings.ray, settings.device, cores, settings.workers)
     return Processes(post, settings.devices or [settings.device] * (settings.workers or 1))
 

@@ -76,7 +76,10 @@ def run(
         progress.finishing()
         records = journal.parts
         if not records:
-            raise UserError(f"{plan.clip.path} has no frame in the part that was asked for", "")
+            raise UserError(
+                f"{plan.clip.path} has no frame in the part that was asked for",
+                "Give an earlier --start, or a longer --duration",
+            )
         with (
             writing(plan.output),
             replacing(plan.output, scratch_folder=plan.work_folder) as scratch,

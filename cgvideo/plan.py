@@ -3,7 +3,9 @@
 import hashlib
 import json
 import os
+import re
 import tempfile
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from functools import cached_property
@@ -77,7 +79,7 @@ class Plan:
     strict: bool
     muxing: Muxing
     engine: tuple[tuple[str, str], ...]
-    """the engine's identity: all that decides its bytes"""
+    """the engine's identity: all that decides its bytes; of devices that are alike not which one"""
     batch: int
     input_hash: str
     notices: tuple[str, ...]
@@ -213,11 +215,19 @@ def make_plan(
         fidelity=fidelity,
         strict=settings.strict,
         muxing=Muxing(muxing.format, carried, shift),
-        engine=tuple(sorted(engine.identity.items())),
+        engine=tuple(sorted(_without_number(engine.identity).items())),
         batch=_dividing(engine.batch),
         input_hash=_hash_of(clip),
         notices=(*notices, *stream_notices),
     )
+
+
+def _without_number(identity: Mapping[str, str]) -> dict[str, str]:
+    """An identity whose device is cuda, not cuda:1: GPUs of one name make the same bytes."""
+    return {
+        key: re.split("[:.]", value)[0] if key == "device" else value
+        for key, value in identity.items()
+    }
 
 
 def choose_output(

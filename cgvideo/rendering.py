@@ -32,7 +32,7 @@ class Commits(Protocol):
     """What a rendering needs of a journal."""
 
     def seam_before(self, segment: int, frames_per_segment: int) -> Seam | None:
-        """See `Journal`; so are the others."""
+        """This and all below: see `Journal`."""
 
     def part_path(self, segment: int) -> Path: ...
 

@@ -10,6 +10,8 @@ from engines.engine import EngineRequest
 from engines.model_file import Model
 from engines.survey.machine import processor
 
+CLUSTER_CORES = 4
+"""Cores of a worker in a cluster, where nothing else is said."""
 DEFAULT_NORM: Norm = "anchors"  # of videos; docs/statistics.md has the figures
 
 
@@ -17,7 +19,7 @@ def engine_request(settings: Settings, size: tuple[int, int] | None) -> EngineRe
     """What the settings ask of an engine for frames of `size` (height, width)."""
     return EngineRequest(
         backend=cast(Any, settings.backend),
-        device=settings.device,
+        device=settings.devices[0] if settings.devices else settings.device,
         precision=cast(Any, settings.precision),
         threads=settings.threads or _share(settings),
         size=size,
@@ -48,7 +50,8 @@ def picture_request(settings: Settings, deep: bool, size: tuple[int, int] | None
 
     Deep pixels are computed in fp32, if nothing else is asked for: half precision has 8 to 11 bits.
     """
-    request = replace(engine_request(settings, size), streams=1)
+    alone = replace(settings, workers=None, ray=None, devices=settings.devices[:1])
+    request = replace(engine_request(alone, size), streams=1)
     if not deep:
         return request
     precision = "fp32" if request.precision == "auto" else request.precision
@@ -64,7 +67,8 @@ def picture_tiling(
 
 
 def _share(settings: Settings) -> int | None:
-    """Each worker's share of this machine's cores; None for all of them."""
-    if (settings.workers or 1) == 1:
-        return None
-    return max(1, processor().threads // (settings.workers or 1))
+    """Each worker's share of the cores; None for all of them."""
+    if settings.ray:
+        return CLUSTER_CORES
+    workers = settings.workers or len(settings.devices)
+    return max(1, processor().threads // workers) if workers > 1 else None

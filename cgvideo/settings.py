@@ -106,6 +106,11 @@ class Settings:
                 f"--workers {self.workers} and --devices {','.join(self.devices)} contradict",
                 "Give one of them: there is one worker a device",
             )
+        if self.devices and self.ray:
+            raise UserError(
+                "--devices are this machine's, and --ray is a cluster's",
+                "Give one of them; --device cuda takes the cluster's GPUs",
+            )
         if self.threads is not None and self.threads < 1:
             raise UserError(f"--threads {self.threads} is too few", "Give 1 or more")
         if self.format is not None:

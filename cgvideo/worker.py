@@ -20,6 +20,9 @@ from engines.errors import UserError
 from engines.library import find_model
 from engines.store import EngineStore
 
+MIXABLE = {"engine", "software", "batch"}
+"""What of a plan may be another one with --mixed."""
+
 
 @dataclass(frozen=True, slots=True)
 class Post:
@@ -47,7 +50,9 @@ class Worker:
                     f"A worker on {here} cannot see {path}",
                     "Put input and output where all machines have them by the same path",
                 )
-        settings = replace(post.settings, device=device, output=plan.output, overwrite=True)
+        settings = replace(
+            post.settings, device=device, devices=(), output=plan.output, overwrite=True
+        )
         model = replace(find_model(post.model), name=plan.model)
         self._stack = ExitStack()
         own, self._engine = self._stack.enter_context(
@@ -55,14 +60,13 @@ class Worker:
         )
         mine, wanted = own.describe(), plan.describe()
         differs = sorted(key for key in wanted if mine.get(key) != wanted[key])
-        if differs and not (
-            post.settings.mixed and set(differs) <= {"engine", "software", "batch"}
-        ):
+        mixable = set(differs) <= MIXABLE
+        if differs and not (post.settings.mixed and mixable):
             self.close()
             raise UserError(
                 f"A worker on {here} would make other bytes (its {', '.join(differs)} differ)",
                 "Give --mixed if the same within one level will do"
-                if set(differs) <= {"engine", "software", "batch"}
+                if mixable
                 else "See that the input does not change",
             )
         self._plan = plan

@@ -78,7 +78,9 @@ def _main_video(path: Path, container: Any) -> Any:
                 break
             return stream
     found = ", ".join(sorted({stream.type for stream in container.streams})) or "nothing"
-    raise UserError(f"{path} holds no video that can be decoded (only {found})", "")
+    raise UserError(
+        f"{path} holds no video that can be decoded (only {found})", "Give a video or a picture"
+    )
 
 
 def _first_frames(path: Path, container: Any, stream: Any) -> tuple[Any, bool]:

@@ -56,7 +56,7 @@ def open_tensorrt(
     engine.description = f"{flavour} on {gpu.name}, {decided.precision}"
     # What is built by the clock is never built twice alike.
     built = {"plan": hashlib.sha256(kept.content).hexdigest()[:16]}
-    engine.identity = {**key, **built, "streams": "1", "batch": "1"}
+    engine.identity = {**key, **built, "device": decided.device, "streams": "1", "batch": "1"}
     return engine
 
 
@@ -169,7 +169,7 @@ def _key(model: Model, request: EngineRequest, flavour: Flavour, gpu: Gpu) -> di
     return {
         "backend": "tensorrt",
         "runtime": f"{flavour.package} {flavour.version}",
-        "device": request.device,
+        "device": "cuda",  # of several GPUs that are alike any
         "device_name": gpu.name,
         "capabilities": f"sm{major}{minor}",
         "precision": request.precision,

@@ -5,6 +5,7 @@ import signal
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,10 +17,11 @@ from cgvideo.convert import convert_video
 from cgvideo.crew import TRIES, Crew, Rendered
 from cgvideo.hire import hired
 from cgvideo.pipeline import Result, run
-from cgvideo.plan import SEGMENT_FRAMES
+from cgvideo.plan import SEGMENT_FRAMES, make_plan
 from cgvideo.prepare import prepared, remember_choices
 from cgvideo.processes import Processes
 from cgvideo.progress import Silent, StageTimes, Stopped, StopRequest
+from cgvideo.requests import CLUSTER_CORES, engine_request, picture_request
 from cgvideo.settings import Settings
 from engines.errors import UserError
 from engines.library import find_model
@@ -197,3 +199,43 @@ def test_settings_that_contradict_are_refused() -> None:
         Settings(workers=2, devices=("cuda:0", "cuda:1", "cuda:2"))
     with pytest.raises(UserError, match="too few"):
         Settings(workers=0)
+
+
+def test_devices_of_this_machine_and_a_cluster_contradict() -> None:
+    with pytest.raises(UserError, match="--ray is a cluster's"):
+        Settings(devices=("cuda:0", "cuda:1"), ray="auto")
+
+
+def test_the_first_of_devices_is_the_one_that_is_planned_for() -> None:
+    assert engine_request(Settings(devices=("cuda:1", "cuda:0")), None).device == "cuda:1"
+    assert engine_request(Settings(devices=("cuda:1",)), None).device == "cuda:1"
+
+
+def test_workers_share_the_cores_and_pictures_have_them_all(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("cgvideo.requests.processor", lambda: SimpleNamespace(threads=8))
+    for chosen, share in [
+        (Settings(workers=2), 4),
+        (Settings(devices=("cpu", "cpu")), 4),
+        (Settings(ray="auto", workers=10), CLUSTER_CORES),
+        (Settings(workers=2, threads=3), 3),
+        (Settings(), None),
+    ]:
+        assert engine_request(chosen, None).threads == share
+        assert picture_request(chosen, False, None).threads == chosen.threads
+
+
+def test_gpus_that_are_alike_make_one_plan(
+    source: Path, model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with prepared(source, model, settings(tmp_path / "out.mp4")) as (plan, engine):
+        identity = dict(engine.identity)
+        plans = []
+        for device in ("cuda:0", "cuda:1"):
+            monkeypatch.setattr(
+                type(engine), "identity", property(lambda _, d=device: identity | {"device": d})
+            )
+            chosen = settings(tmp_path / "out.mp4")
+            plans.append(make_plan(plan.clip, model, engine, chosen, plan.output))
+        assert plans[0].fingerprint == plans[1].fingerprint
