@@ -4,6 +4,7 @@ import logging
 import os
 import socket
 from collections import deque
+from collections.abc import Mapping
 from typing import Any
 
 from cgvideo.codec.decode import Seam
@@ -29,14 +30,15 @@ class Cluster(Crew):
     ) -> None:
         self._ray = _connected(address)
         gpus = 1 if device.startswith("cuda") else 0
-        there = self._ray.cluster_resources()
-        room = int(there.get("GPU", 0)) if gpus else int(there.get("CPU", 1)) // cores
+        # Ray would wait for ever for room that no machine has.
+        machines = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
+        room = sum(_room(resources, cores, gpus) for resources in machines)
         count = count or max(1, room)
-        if count > max(1, room):
+        if count > room:
             self._ray.shutdown()
+            of = f"{cores} cores{' and a GPU' if gpus else ''}"
             raise UserError(
-                f"The cluster has room for {room} workers of {'a GPU' if gpus else f'{cores} cores'},"
-                f" not for {count}",
+                f"The cluster has room for {room} workers of {of}, not for {count}",
                 "Give fewer --workers, or fewer --threads",
             )
         remote = self._ray.remote(
@@ -91,6 +93,12 @@ def _connected(address: str) -> Any:
             "Start one with ray start --head, or give --ray HOST:PORT",
         ) from error
     return ray
+
+
+def _room(resources: Mapping[str, float], cores: int, gpus: int) -> int:
+    """How many workers a machine has room for; one cannot lie on two."""
+    by_cores = int(resources.get("CPU", 0)) // cores
+    return min(by_cores, int(resources.get("GPU", 0))) if gpus else by_cores
 
 
 def _reach(address: str) -> None:

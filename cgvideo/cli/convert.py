@@ -45,23 +45,6 @@ def convert(
     strength: float = typer.Option(
         1.0, help="Blend with the source: 0 is the source, 1 the full translation."
     ),
-    workers: int | None = typer.Option(
-        None,
-        help="Processes that share a clip's segments. Default: 1, or one for each of --devices.",
-    ),
-    devices: str | None = typer.Option(
-        None, help="Devices, one process each: cuda:0,cuda:1. Default: --device alone."
-    ),
-    ray: str | None = typer.Option(
-        None,
-        metavar="ADDRESS",
-        help="Have a Ray cluster do it: auto, or HOST:PORT. Default: this machine.",
-    ),
-    mixed: bool = typer.Option(
-        False,
-        "--mixed",
-        help="Admit workers with other engines: the same within one level. Default: refuse them.",
-    ),
     smooth: str = typer.Option(
         "auto",
         help="Steadiness: auto, off, or 0 (frame by frame) to 1 (flicker averaged away along the"
@@ -141,7 +124,27 @@ def convert(
         help="auto, fp32, bf16, fp16, or int8 (a third faster on CPUs, about 50 dB from fp32)."
         " Default: bf16 where the CPU has it, fp16 on NVIDIA GPUs, else fp32.",
     ),
-    threads: int | None = typer.Option(None, help="CPU threads of the engine. Default: all cores."),
+    threads: int | None = typer.Option(
+        None,
+        help="CPU threads of the engine. Default: all cores, shared by --workers; 4 with --ray.",
+    ),
+    workers: int | None = typer.Option(
+        None,
+        help="Processes that share a clip's segments. Default: 1, or one for each of --devices.",
+    ),
+    devices: str | None = typer.Option(
+        None, help="Devices, one process each: cuda:0,cuda:1. Default: --device alone."
+    ),
+    ray: str | None = typer.Option(
+        None,
+        metavar="ADDRESS",
+        help="Have a Ray cluster do it: auto, or HOST:PORT. Default: this machine.",
+    ),
+    mixed: bool = typer.Option(
+        False,
+        "--mixed",
+        help="Admit workers with other engines: the same within a level or so. Default: refuse them.",
+    ),
     norm: str = typer.Option(
         "auto",
         help="Where a frame's statistics come from: anchors (measured about once a second and"

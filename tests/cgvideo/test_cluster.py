@@ -3,6 +3,7 @@
 import os
 import signal
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -104,5 +105,10 @@ def test_no_cluster_and_no_room_are_said(
         pass
     with pytest.raises(UserError, match="has room for 2"):
         hired(plan, model, settings(tmp_path / "out.mp4", ray=cluster, workers=3))
+    of_three = replace(plan, engine=(*plan.engine, ("threads", "3")))
+    with pytest.raises(UserError, match="room for 0 workers of 3 cores, not for 1"):
+        hired(of_three, model, settings(tmp_path / "out.mp4", ray=cluster))
+    with pytest.raises(UserError, match="room for 0 workers of 1 cores and a GPU"):
+        hired(plan, model, settings(tmp_path / "out.mp4", ray=cluster, device="cuda"))
     with pytest.raises(UserError, match="no Ray cluster"):
         hired(plan, model, settings(tmp_path / "out.mp4", ray="127.0.0.1:1"))
