@@ -43,8 +43,9 @@ class Journal:
     """Committed parts of one plan, in `folder`: an append-only file of JSON lines and the parts.
 
     The first line names the plan's fingerprint; each further one is a part, written after the part
-    is on the disk, or a note on what happened; a last line says how many frames there are in all. A torn last line (a power
-    cut) is ignored. All work for the same output is locked while the journal is open.
+    is on the disk, or a note on what happened; a last line says how many frames there are in all.
+    A torn last line (a power cut) is ignored. All work for the same output is locked while the
+    journal is open.
 
     Raises:
         UserError: another run works on the same output, or the folder cannot be written.
