@@ -63,11 +63,14 @@ class Worker:
         mixable = set(differs) <= MIXABLE
         if differs and not (post.settings.mixed and mixable):
             self.close()
+            if mixable:
+                mend = "Give --mixed if the same within a level or so will do"
+            elif "tiling" in differs:
+                mend = "Give --tile in pixels, since the machines' memories differ"
+            else:
+                mend = "See that the input does not change"
             raise UserError(
-                f"A worker on {here} would make other bytes (its {', '.join(differs)} differ)",
-                "Give --mixed if the same within one level will do"
-                if mixable
-                else "See that the input does not change",
+                f"A worker on {here} would make other bytes (its {', '.join(differs)} differ)", mend
             )
         self._plan = plan
 
