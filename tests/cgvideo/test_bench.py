@@ -68,6 +68,7 @@ def nothing_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("cgvideo.bench.measure.survey", lambda: Survey(Nvidia(), runtimes))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("nothing_asked")
 def test_what_is_missing_or_broken_is_said_and_does_not_end_the_run(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -96,6 +97,7 @@ def test_what_is_missing_or_broken_is_said_and_does_not_end_the_run(
     assert "same memory" in printed
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("nothing_asked")
 def test_an_engine_that_fails_on_the_way_is_a_row_with_its_reason(
     monkeypatch: pytest.MonkeyPatch,
@@ -199,6 +201,7 @@ def _with_gpu(**runtimes: Runtime) -> Survey:
     return Survey(GPU, {name: there.get(name, Runtime(name)) for name in RUNTIMES})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["all", "tensorrt"])
 def test_tensorrt_runs_with_its_crossings_as_stages(
     monkeypatch: pytest.MonkeyPatch, backend: str

@@ -21,6 +21,7 @@ def test_export_writes_the_file_and_its_sidecar(cli: Cli, tmp_path: Path) -> Non
     assert_one_line(again, "exists already", "--overwrite")
 
 
+@pytest.mark.slow
 def test_export_for_programs(cli: Cli, tmp_path: Path) -> None:
     result = cli("export", "summer2winter", "-t", "openvino", "-o", tmp_path, "--json")
     assert result.returncode == 0, result.stderr
@@ -100,6 +101,7 @@ def test_ctrl_c_leaves_nothing(cli: Cli, tmp_path: Path, environment: dict[str, 
     assert not list(tmp_path.glob(".cgvideo-*"))
 
 
+@pytest.mark.slow
 def test_convert_builds_once_and_the_store_lists_it(
     cli: Cli, clip: Path, tmp_path: Path, environment: dict[str, str]
 ) -> None:

@@ -13,6 +13,7 @@ from commandline import running
 from PIL import Image
 
 
+@pytest.mark.slow
 def test_ctrl_c_keeps_whole_segments_and_the_same_command_goes_on(
     tmp_path: Path, environment: dict[str, str]
 ) -> None:
@@ -37,7 +38,7 @@ def test_ctrl_c_keeps_whole_segments_and_the_same_command_goes_on(
 
 def test_a_second_ctrl_c_stops_at_once(tmp_path: Path, environment: dict[str, str]) -> None:
     source = make_clip(tmp_path / "long.mp4", frames=100, size=(320, 192))
-    with running(source, environment, "--precision", "fp32") as (process, wait_for):
+    with running(source, environment, "--precision", "fp32", *PLAIN) as (process, wait_for):
         wait_for("progress")
         process.send_signal(signal.SIGINT)
         wait_for("stopping")
@@ -48,6 +49,7 @@ def test_a_second_ctrl_c_stops_at_once(tmp_path: Path, environment: dict[str, st
     assert not (tmp_path / "long.summer2winter.mp4").exists()
 
 
+PLAIN = ("--norm", "frame", "--smooth", "off")  # ready sooner
 LONG_CALL = """
 import contextlib, hashlib, time
 import cgvideo.convert, cgvideo.pictures, cgvideo.pipeline, cgvideo.prepare
@@ -129,7 +131,7 @@ def test_ctrl_c_once_stops_a_list_after_the_picture_in_hand(
 def test_ctrl_c_once_stops_a_list_in_a_clip(tmp_path: Path, environment: dict[str, str]) -> None:
     source = make_clip(tmp_path / "a.mp4", frames=199, size=(160, 96))
     make_clip(tmp_path / "b.mp4", frames=3)
-    options = ("b.mp4", "--preset", "ultrafast", "--precision", "fp32")
+    options = ("b.mp4", "--preset", "ultrafast", "--precision", "fp32", *PLAIN)
     with running(source, environment, *options) as (process, wait_for):
         wait_for("progress")
         process.send_signal(signal.SIGINT)

@@ -40,6 +40,7 @@ CONVERTED = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CONVERTED)
 def test_a_real_clip_keeps_every_frame_time_and_sound(name: str, tmp_path: Path) -> None:
     source = CLIPS / name

@@ -209,6 +209,7 @@ def _damaged(path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_of_clip_resumes_to_the_same_bytes(tmp_path: Path, kind: str) -> None:
     bench = Bench(KINDS[kind](tmp_path))
