@@ -42,7 +42,8 @@ def tiling_for(
     assert size is not None
     norm = norm if settings.norm == "auto" else cast(Norm, settings.norm)
     tile, halo = settings.tile_pixels(), settings.halo_pixels()
-    return decide_tiling(model, size, request, norm, tile, halo, tiled=settings.tile != "off")
+    tiled = settings.tile != "off"
+    return decide_tiling(model, size, request, norm, tile, halo, tiled, settings.sharers)
 
 
 def picture_request(settings: Settings, deep: bool, size: tuple[int, int] | None) -> EngineRequest:
@@ -50,8 +51,7 @@ def picture_request(settings: Settings, deep: bool, size: tuple[int, int] | None
 
     Deep pixels are computed in fp32, if nothing else is asked for: half precision has 8 to 11 bits.
     """
-    alone = replace(settings, workers=None, ray=None, devices=settings.devices[:1])
-    request = replace(engine_request(alone, size), streams=1)
+    request = replace(engine_request(_alone(settings), size), streams=1)
     if not deep:
         return request
     precision = "fp32" if request.precision == "auto" else request.precision
@@ -62,8 +62,14 @@ def picture_tiling(
     model: Model, request: EngineRequest, settings: Settings, size: tuple[int, int]
 ) -> Tiling:
     """Tiles and statistics for pictures of `size` (padded for the generator), each its own anchor."""
-    own = replace(settings, norm="frame") if settings.norm == "anchors" else settings
+    own = _alone(settings)
+    own = replace(own, norm="frame") if settings.norm == "anchors" else own
     return tiling_for(model, request, own, size, norm="frame")
+
+
+def _alone(settings: Settings) -> Settings:
+    """Settings for one process: pictures are not shared."""
+    return replace(settings, workers=None, ray=None, devices=settings.devices[:1])
 
 
 def _share(settings: Settings) -> int | None:

@@ -130,6 +130,13 @@ class Settings:
         """Whether several processes share the work."""
         return bool(self.ray or len(self.devices) > 1 or (self.workers or 1) > 1)
 
+    @property
+    def sharers(self) -> int:
+        """How many processes share the memory of one device; in a cluster that is not known."""
+        if self.ray:
+            return 1
+        return max(map(self.devices.count, self.devices), default=self.workers or 1)
+
     def tile_pixels(self) -> int | None:
         """The longest side of a tile that was asked for; None for "auto" and "off".
 

@@ -86,17 +86,21 @@ def decide_tiling(
     tile: int | None = None,
     halo: int | None = None,
     tiled: bool = True,
+    sharers: int = 1,
 ) -> Tiling:
     """Tiles and statistics for frames of `size` (padded for the generator already).
 
-    `tile` and `halo` as in `choose_grid`; without `tiled` it is the whole frame in any case. A whole
+    `tile` and `halo` as in `choose_grid`; without `tiled` it is the whole frame in any case. The
+    device's memory is for as many engines as there are `sharers`. A whole
     frame that needs its own statistics alone takes the engine that computes them inside.
 
     Raises:
         UserError: the generator cannot be tiled as is asked.
     """
     spec = model.spec
-    most = most_whole(spec, memory_for(request), request.streams or 1) if tiled else None
+    memory = memory_for(request)
+    share = None if memory is None else memory // sharers
+    most = most_whole(spec, share, request.streams or 1) if tiled else None
     # A picture's engine takes any size up to this one; a clip's is made for its frames.
     side = MOST_SIDE if tiled and request.size is None else None
     grid = choose_grid(size, spec, tile if tiled else None, halo, most, side)

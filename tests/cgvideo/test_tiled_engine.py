@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from cgvideo.codec.probe import probe
 from cgvideo.pipeline import Result, run
 from cgvideo.plan import SEGMENT_FRAMES, make_plan
+from cgvideo.requests import tiling_for
 from cgvideo.settings import Settings
 from cgvideo.tiled_engine import TiledEngine, Tiling, decide_tiling, open_tiled
 from cgvideo.tiling import Size, choose_grid
@@ -289,3 +290,17 @@ def test_frames_beyond_the_memory_are_tiled_and_measured_in_strips(
     tiling = decide_tiling(find_model("summer2winter"), (720, 1280), EngineRequest())
     assert not tiling.grid.whole
     assert tiling.measuring == "strips"
+
+
+def test_workers_share_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cgvideo.tiled_engine.memory_for", lambda _: 1 << 30)
+    request = EngineRequest("openvino", "cpu", "fp32", streams=1, size=(720, 1280))
+
+    def tiles(**several: Any) -> Size:
+        settings = Settings(tile="auto", **several)
+        return tiling_for(random_model(SMALL), request, settings).grid.tile
+
+    alone = tiles()
+    assert tiles(workers=8)[0] * tiles(workers=8)[1] < alone[0] * alone[1]
+    assert tiles(devices=("cuda:0", "cuda:1")) == alone  # each has its own
+    assert tiles(devices=("cpu",) * 8) == tiles(workers=8)
