@@ -8,7 +8,7 @@ for frame in cgvideo.translate_frames(frames, model="summer2winter"): ...
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from cgvideo.convert import convert, translate_frames
+    from cgvideo.interface import convert, translate_frames
     from cgvideo.settings import Settings
     from engines.errors import UserError
 
@@ -18,8 +18,8 @@ __all__ = ["Settings", "UserError", "convert", "translate_frames"]
 _HOMES = {
     "Settings": "cgvideo.settings",
     "UserError": "engines.errors",
-    "convert": "cgvideo.convert",
-    "translate_frames": "cgvideo.convert",
+    "convert": "cgvideo.interface",
+    "translate_frames": "cgvideo.interface",
 }
 
 

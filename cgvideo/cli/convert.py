@@ -309,7 +309,7 @@ def convert_one(
         typer.Exit: the user stopped it.
     """
     from cgvideo.cli.wording import building_line, waiting_line
-    from cgvideo.convert import as_picture
+    from cgvideo.interface import as_picture
     from cgvideo.pictures import prepared_picture, run_picture
     from cgvideo.progress import Stopped
     from engines.store import EngineStore

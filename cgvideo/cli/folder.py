@@ -41,9 +41,9 @@ def convert_folder(
     """
     from cgvideo.cli.convert import convert_video
     from cgvideo.cli.wording import building_line, waiting_line
-    from cgvideo.convert import refuse_failures
     from cgvideo.folder import plan_folder
     from cgvideo.folder_run import run_folder
+    from cgvideo.interface import refuse_failures
     from engines.store import EngineStore
 
     interruption.rendering = False

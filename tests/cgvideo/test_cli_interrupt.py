@@ -52,7 +52,7 @@ def test_a_second_ctrl_c_stops_at_once(tmp_path: Path, environment: dict[str, st
 PLAIN = ("--norm", "frame", "--smooth", "off")  # ready sooner
 LONG_CALL = """
 import contextlib, hashlib, time
-import cgvideo.convert, cgvideo.pictures, cgvideo.pipeline, cgvideo.prepare
+import cgvideo.interface, cgvideo.pictures, cgvideo.pipeline, cgvideo.prepare
 from cgvideo.cli.reports import emit
 
 def long_call(*_):  # of a library: no signal is handled in its thread until it returns

@@ -8,7 +8,7 @@ from clips import make_clip
 from commandline import Cli, assert_one_line
 from PIL import Image
 
-from cgvideo.convert import convert
+from cgvideo.interface import convert
 from engines.errors import UserError
 
 

@@ -11,8 +11,8 @@ from clips import make_clip
 from generators import SMALL, random_model
 
 from cgvideo.codec.decode import Seam
-from cgvideo.convert import convert_video
 from cgvideo.hire import hired
+from cgvideo.interface import convert_video
 from cgvideo.pipeline import run
 from cgvideo.plan import SEGMENT_FRAMES
 from cgvideo.prepare import prepared, remember_choices

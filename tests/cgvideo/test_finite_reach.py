@@ -13,8 +13,8 @@ from generators import SMALL, random_model
 from textures import noisy, texture
 
 import cgvideo.pipeline
-from cgvideo.convert import translate_frames
 from cgvideo.frame import Frame, TranslatedFrame
+from cgvideo.interface import translate_frames
 from cgvideo.pipeline import Result, run
 from cgvideo.plan import SEGMENT_FRAMES, Plan
 from cgvideo.prepare import prepared

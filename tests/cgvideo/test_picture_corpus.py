@@ -47,7 +47,7 @@ HDR = {
 @pytest.fixture(scope="module")
 def converted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, dict[str, Any]]]:
     """The folder that the pictures become at most 96 pixels large and by strength 0, and its manifest."""
-    from cgvideo.convert import convert_folder
+    from cgvideo.interface import convert_folder
     from cgvideo.settings import Settings
     from engines.library import find_model
 

@@ -7,7 +7,7 @@ import pytest
 from clips import make_clip
 from converting import MODEL, IdentityEngine, plan_for
 
-import cgvideo.convert  # noqa: F401  (before a test replaces the store that it names)
+import cgvideo.interface  # noqa: F401  (before a test replaces the store that it names)
 from cgvideo.cli.convert import convert_one
 from cgvideo.cli.display import PlainDisplay
 from cgvideo.cli.interrupt import Interruption

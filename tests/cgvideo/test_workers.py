@@ -13,9 +13,9 @@ from clips import make_clip, read_pictures
 from generators import SMALL, random_model
 
 from cgvideo.codec.decode import Seam
-from cgvideo.convert import convert_video
 from cgvideo.crew import TRIES, Crew, Rendered
 from cgvideo.hire import hired
+from cgvideo.interface import convert_video
 from cgvideo.pipeline import Result, run
 from cgvideo.plan import SEGMENT_FRAMES, make_plan
 from cgvideo.prepare import prepared, remember_choices

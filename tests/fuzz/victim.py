@@ -20,7 +20,7 @@ from fuzz.recipe import MEDIA, MODELS, PICTURES, SETTINGS, damaged, mutant
 
 from cgvideo.codec.images import read_picture, write_picture
 from cgvideo.codec.probe import probe
-from cgvideo.convert import remember_choices
+from cgvideo.prepare import remember_choices
 from engines.checkpoint import import_checkpoint
 from engines.errors import UserError
 from engines.graph import build_graph

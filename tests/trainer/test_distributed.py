@@ -36,16 +36,17 @@ def losses(folder: Path) -> list[dict[str, float]]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("changes", [{"pool": 0}, {"pool": 3}])
+# A pool shows translations again, and what rounding did to them.
+@pytest.mark.parametrize(("pool", "apart"), [(0, 1e-4), (3, 1e-3)])
 def test_two_processes_have_the_losses_of_one(
-    domains: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict
+    domains: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pool: int, apart: float
 ) -> None:
     monkeypatch.setattr(loop, "STATUS_SECONDS", -1)
     # Without a norm: with it rounding alone, as of a bias that the norm takes off again, grows to
     # differences of 0.1 in 20 steps, also from one process to one with weights 1e-7 off.
     config = tiny(
         domains, batch=2, images=2 * STEPS, evaluate_every=100, norm="none",
-        initialisation="kaiming", gain=1.0, **changes,
+        initialisation="kaiming", gain=1.0, pool=pool,
     )  # fmt: skip
     run(config, tmp_path / "one")
     several(config, tmp_path / "two")
@@ -55,7 +56,7 @@ def test_two_processes_have_the_losses_of_one(
         del line["pairs_a_second"]
         assert other.items() > {"images_seen": line["images_seen"]}.items()
         for name, value in line.items():
-            assert other[name] == pytest.approx(value, rel=1e-4, abs=1e-4), name
+            assert other[name] == pytest.approx(value, rel=apart, abs=apart), name
 
 
 @pytest.mark.slow
