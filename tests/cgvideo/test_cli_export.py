@@ -10,6 +10,7 @@ import pytest
 from commandline import SMALL, Cli, assert_one_line
 
 
+@pytest.mark.slow
 def test_export_writes_the_file_and_its_sidecar(cli: Cli, tmp_path: Path) -> None:
     result = cli("export", "summer2winter", "--target", "onnx", "--size", "94x64")
     assert result.returncode == 0, result.stderr
@@ -128,6 +129,7 @@ def test_convert_builds_once_and_the_store_lists_it(
     assert not list((tmp_path / "cache").rglob("content"))
 
 
+@pytest.mark.slow
 def test_a_cache_that_cannot_be_written_does_not_stop_a_conversion(
     cli: Cli, clip: Path, tmp_path: Path, environment: dict[str, str]
 ) -> None:

@@ -128,6 +128,7 @@ def test_ctrl_c_once_stops_a_list_after_the_picture_in_hand(
     assert {path.name for path in tmp_path.iterdir()} == {*names, "a.summer2winter.png"}
 
 
+@pytest.mark.slow
 def test_ctrl_c_once_stops_a_list_in_a_clip(tmp_path: Path, environment: dict[str, str]) -> None:
     source = make_clip(tmp_path / "a.mp4", frames=199, size=(160, 96))
     make_clip(tmp_path / "b.mp4", frames=3)

@@ -191,6 +191,7 @@ def test_a_runtime_cache_that_is_not_taken_is_replaced(model, tmp_path):
     assert store.find(entry.key).content == b"compiled"
 
 
+@pytest.mark.slow
 def test_what_cannot_be_captured_runs_as_it_is(model):
     with fake_gpu("tensorrt", {"capture"}) as record, opened(model) as engine:
         record.clear()
