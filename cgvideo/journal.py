@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from filelock import FileLock, Timeout
@@ -86,12 +85,7 @@ class Journal:
             raise
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self._leave()
 
     @property
@@ -176,8 +170,7 @@ class Journal:
         self._parts.clear()
 
     def _read(self) -> None:
-        lines = self._path.read_bytes().split(b"\n") if self._path.exists() else []
-        entries = [entry for entry in map(_parsed, lines[:-1]) if entry is not None]
+        entries = _entries(self._path) if self._path.exists() else []
         if not entries or entries[0].get("fingerprint") != self._fingerprint:
             self._begin()
             return
@@ -217,6 +210,14 @@ class Journal:
         self._lock.release()
         if {entry.name for entry in parent.iterdir()} <= {CHOICES_NAME, LOCK_NAME}:
             shutil.rmtree(parent, ignore_errors=True)
+
+
+def recorded(journal: Path) -> Iterator[PartRecord]:
+    """The parts that a journal's file names, whatever became of them. Raises OSError."""
+    for entry in _entries(journal):
+        record = _record_in(entry)
+        if record is not None:
+            yield record
 
 
 def part_in(folder: Path, segment: int, suffix: str) -> Path:
@@ -271,6 +272,12 @@ def _record_in(entry: dict[str, Any]) -> PartRecord | None:
 
 def _damage_in(fields: Any) -> Damage:
     return Damage(**fields) if isinstance(fields, dict) else WHOLE
+
+
+def _entries(path: Path) -> list[dict[str, Any]]:
+    """The lines of a journal that are whole; the last is torn unless it ends."""
+    lines = path.read_bytes().split(b"\n")
+    return [entry for entry in map(_parsed, lines[:-1]) if entry is not None]
 
 
 def _parsed(line: bytes) -> dict[str, Any] | None:

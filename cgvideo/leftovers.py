@@ -1,6 +1,5 @@
 """Unfinished work that nobody goes on with: found, and removed."""
 
-import json
 import os
 import re
 import shutil
@@ -12,7 +11,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from cgvideo.journal import CHOICES_NAME, JOURNAL_NAME, LOCK_NAME
+from cgvideo.journal import CHOICES_NAME, JOURNAL_NAME, LOCK_NAME, recorded
 from cgvideo.plan import output_of_work
 from engines.errors import UserError
 
@@ -89,15 +88,8 @@ def _held(folder: Path) -> Iterator[bool]:
 
 
 def _frames(journal: Path) -> int:
-    """How many frames a journal has; damaged lines have none."""
-    frames = 0
+    """How many frames a journal has; none where it cannot be read."""
     try:
-        lines = journal.read_bytes().split(b"\n")
+        return sum(len(record.pts) for record in recorded(journal))
     except OSError:
         return 0
-    for line in lines:
-        try:
-            frames += len(json.loads(line)["part"]["pts"])
-        except (ValueError, KeyError, TypeError):
-            continue
-    return frames

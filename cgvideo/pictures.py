@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import cv2
@@ -111,7 +110,7 @@ class PictureEngine:
     @property
     def said(self) -> str:
         """What was chosen and why, in one line."""
-        return "" if self._engine is None else f"{self._engine.description}: {self._engine.why}"
+        return "" if self._engine is None else f"{self.description}: {self.why}"
 
     @property
     def tiling(self) -> Tiling | None:
@@ -137,12 +136,7 @@ class PictureEngine:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self._leave()
 
 

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cgvideo.codec.check import check
-from cgvideo.codec.decode import VideoSource
 from cgvideo.codec.errors import writing
 from cgvideo.codec.join import join
 from cgvideo.crew import Coordinator, Crew
@@ -53,9 +52,7 @@ def run(
     """
     began = time.monotonic()
     progress = progress or Silent()
-    source = VideoSource(
-        plan.clip, plan.size, plan.start, plan.duration, plan.fidelity.development, plan.strict
-    )
+    source = plan.open_source()
     suffix = f".{plan.encoding.part_format}"
     with Journal(plan.work_folder, plan.fingerprint, plan.describe(), suffix) as journal:
         progress.planned(plan)

@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 
 from cgvideo.clip import Clip, Orientation
+from cgvideo.codec.decode import VideoSource
 from cgvideo.codec.encode import (
     CODECS,
     SOFTWARE,
@@ -95,6 +96,12 @@ class Plan:
     def work_folder(self) -> Path:
         """Where the parts and the journal live: beside the output, hidden, one a plan."""
         return work_folder_of(self.output) / self.fingerprint[:16]
+
+    def open_source(self) -> VideoSource:
+        """The frames to be translated."""
+        return VideoSource(
+            self.clip, self.size, self.start, self.duration, self.fidelity.development, self.strict
+        )
 
     @property
     def reach(self) -> tuple[int, int]:

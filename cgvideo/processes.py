@@ -1,7 +1,6 @@
 """Workers that are processes of this machine."""
 
 import multiprocessing
-import pickle
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -91,19 +90,10 @@ def _work(post: Post, device: str, connection: Connection) -> None:
             connection.send(worker.render(segment, seam))
     except (EOFError, BrokenPipeError, ConnectionResetError):
         pass
-    except BaseException as error:
-        connection.send(_told(error))
+    except UserError as error:
+        connection.send(error)
+    except BaseException as error:  # of a kind, maybe, that does not travel
+        connection.send(RuntimeError(f"{type(error).__name__}: {error}"))
     finally:
         if worker is not None:
             worker.close()
-
-
-def _told(error: BaseException) -> BaseException:
-    """An error as another process can read it."""
-    try:
-        pickle.loads(pickle.dumps(error))
-    except Exception:
-        return RuntimeError(f"{type(error).__name__}: {error}")
-    return (
-        error if isinstance(error, UserError) else RuntimeError(f"{type(error).__name__}: {error}")
-    )

@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from cgvideo.codec.decode import Seam, VideoSource
+from cgvideo.codec.decode import Seam
 from cgvideo.crew import Rendered
 from cgvideo.frame import Damage
 from cgvideo.journal import PartRecord, part_in
@@ -78,10 +78,7 @@ class Worker:
         """Put a segment on the disk. Raises UserError for what the user can mend."""
         plan = self._plan
         place = _Place(plan.work_folder, f".{plan.encoding.part_format}", seam)
-        source = VideoSource(
-            plan.clip, plan.size, plan.start, plan.duration, plan.fidelity.development, plan.strict
-        )
-        rendering = Rendering(plan, self._engine, source, place)
+        rendering = Rendering(plan, self._engine, plan.open_source(), place)
         rendering.run(range(segment, segment + 1))
         assert place.record is not None
         return Rendered(place.record, dict(rendering.stages.seconds), tuple(place.notes))

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
-from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
@@ -151,12 +150,7 @@ class TorchEngine:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self._network = self._ready = None
 
 

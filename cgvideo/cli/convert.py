@@ -250,6 +250,17 @@ def open_display(as_json: bool) -> "Display":
     return TerminalDisplay() if sys.stderr.isatty() else PlainDisplay()
 
 
+def open_store(display: "Display", model: "Model") -> "EngineStore":
+    """The store of engines, which tells the display what takes long."""
+    from cgvideo.cli.wording import building_line, waiting_line
+    from engines.store import EngineStore
+
+    return EngineStore(
+        on_build=lambda key: display.note(building_line(key, model)),
+        on_wait=lambda key: display.note(waiting_line(model)),
+    )
+
+
 def convert_all(
     inputs: list[Path],
     model: "Model",
@@ -308,17 +319,12 @@ def convert_one(
         UserError: something the user can mend.
         typer.Exit: the user stopped it.
     """
-    from cgvideo.cli.wording import building_line, waiting_line
     from cgvideo.interface import as_picture
     from cgvideo.pictures import prepared_picture, run_picture
     from cgvideo.progress import Stopped
-    from engines.store import EngineStore
 
     interruption.rendering = False
-    store = EngineStore(
-        on_build=lambda key: display.note(building_line(key, model)),
-        on_wait=lambda key: display.note(waiting_line(model)),
-    )
+    store = open_store(display, model)
     if as_picture(source, settings):
         with prepared_picture(source, model, settings, store) as (picture_plan, engine):
             if dry_run:

@@ -39,18 +39,13 @@ def convert_folder(
         UserError: something the user can mend; that some files failed, too.
         typer.Exit: the user stopped it.
     """
-    from cgvideo.cli.convert import convert_video
-    from cgvideo.cli.wording import building_line, waiting_line
+    from cgvideo.cli.convert import convert_video, open_store
     from cgvideo.folder import plan_folder
     from cgvideo.folder_run import run_folder
     from cgvideo.interface import refuse_failures
-    from engines.store import EngineStore
 
     interruption.rendering = False
-    store = EngineStore(
-        on_build=lambda key: display.note(building_line(key, model)),
-        on_wait=lambda key: display.note(waiting_line(model)),
-    )
+    store = open_store(display, model)
     plan = plan_folder(source, model, settings, output)
     display.explain_folder(plan, model)
     if dry_run:

@@ -1,7 +1,6 @@
 """Generators on NVIDIA GPUs by TensorRT: a plan, run on frames that cross while others are computed."""
 
 from collections.abc import Callable, Mapping, Sequence
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -216,12 +215,7 @@ class TensorRtEngine:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self._device.use()  # who closes it may be another thread
         self._frames = self._context = self._cache = None
         while self._owned:

@@ -12,7 +12,7 @@ from clips import make_clip
 from converting import IdentityEngine, plan_for
 from numpy.typing import NDArray
 
-from cgvideo import pipeline
+from cgvideo.codec import decode
 from cgvideo.pipeline import run
 from cgvideo.prefetch import in_parallel, prefetching
 from cgvideo.progress import Silent, StageTimes
@@ -170,7 +170,7 @@ def test_a_failure_anywhere_is_raised_and_leaves_no_thread(
     engine, progress = IdentityEngine(), Silent()
     plan = plan_for(clip, tmp_path / "out.mp4")
     if where == "source":
-        to_rgb = pipeline.VideoSource.__init__.__globals__["ToRgb"]
+        to_rgb = decode.ToRgb
         monkeypatch.setattr(to_rgb, "__call__", broken_after(at, to_rgb.__call__))
     elif where == "engine":
         engine = BreakingEngine(at // 4)
