@@ -51,7 +51,7 @@ def list_them(context: typer.Context) -> None:
 @app.command("info")
 def info(name: str = typer.Argument(..., help="A model's name, or a model file.")) -> None:
     """Print a model's architecture and card."""
-    from cgvideo.translate import padded_size
+    from cgvideo.stages.translate import padded_size
     from engines.library import find_model
 
     model = find_model(name)
