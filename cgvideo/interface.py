@@ -23,7 +23,7 @@ from cgvideo.stages.scenes import marked
 from cgvideo.stages.smoothing import smoothed
 from cgvideo.stages.tiled_engine import open_tiled
 from cgvideo.stages.translate import translate
-from cgvideo.workers.hire import hired
+from cgvideo.workers.hire import hired_for_clip
 from engines.engine import Backend
 from engines.errors import UserError
 from engines.library import find_model
@@ -108,7 +108,7 @@ def convert_video(
         remember_choices(plan)
         if not settings.by_several:
             return run(plan, engine, progress, stop)
-    with hired(plan, model, settings) as crew:
+    with hired_for_clip(plan, model, settings) as crew:
         return run(plan, crew, progress, stop)
 
 

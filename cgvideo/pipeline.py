@@ -12,7 +12,9 @@ from cgvideo.journal import Journal
 from cgvideo.plan import SEGMENT_FRAMES, Plan
 from cgvideo.progress import Progress, Silent, StopRequest
 from cgvideo.rendering import Rendering
-from cgvideo.workers.crew import Coordinator, Crew
+from cgvideo.workers.coordinator import Coordinator
+from cgvideo.workers.crew import Crew
+from cgvideo.workers.worker import Errand, Rendered
 from engines.atomic import replacing
 from engines.engine import Engine
 from engines.errors import UserError
@@ -37,7 +39,7 @@ class Result:
 
 def run(
     plan: Plan,
-    engine: Engine | Crew,
+    engine: Engine | Crew[Errand, Rendered],
     progress: Progress | None = None,
     stop: StopRequest | None = None,
 ) -> Result:

@@ -222,14 +222,14 @@ def make_plan(
         fidelity=fidelity,
         strict=settings.strict,
         muxing=Muxing(muxing.format, carried, shift),
-        engine=tuple(sorted(_without_number(engine.identity).items())),
+        engine=tuple(sorted(without_number(engine.identity).items())),
         batch=_dividing(engine.batch),
         input_hash=_hash_of(clip),
         notices=(*notices, *stream_notices),
     )
 
 
-def _without_number(identity: Mapping[str, str]) -> dict[str, str]:
+def without_number(identity: Mapping[str, str]) -> dict[str, str]:
     """An identity whose device is cuda, not cuda:1: GPUs of one name make the same bytes."""
     return {
         key: re.split("[:.]", value)[0] if key == "device" else value

@@ -3,7 +3,7 @@
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol, TypeVar, cast
 
@@ -60,6 +60,21 @@ class StopRequest:
 
     def __init__(self) -> None:
         self.wanted = False
+        self._ends: list[Callable[[], None]] = []
+
+    @contextmanager
+    def ending(self, end: Callable[[], None]) -> Iterator[None]:
+        """While the block runs, `end` ends what works for it elsewhere, for who will not wait."""
+        self._ends.append(end)
+        try:
+            yield
+        finally:
+            self._ends.remove(end)
+
+    def end_others(self) -> None:
+        """End at once what works elsewhere, as this process is about to end."""
+        for end in list(self._ends):
+            end()
 
 
 class StageTimes:

@@ -51,7 +51,7 @@ def picture_request(settings: Settings, deep: bool, size: tuple[int, int] | None
 
     Deep pixels are computed in fp32, if nothing else is asked for: half precision has 8 to 11 bits.
     """
-    request = replace(engine_request(_alone(settings), size), streams=1)
+    request = replace(engine_request(settings, size), streams=1)
     if not deep:
         return request
     precision = "fp32" if request.precision == "auto" else request.precision
@@ -62,13 +62,20 @@ def picture_tiling(
     model: Model, request: EngineRequest, settings: Settings, size: tuple[int, int]
 ) -> Tiling:
     """Tiles and statistics for pictures of `size` (padded for the generator), each its own anchor."""
-    own = _alone(settings)
-    own = replace(own, norm="frame") if settings.norm == "anchors" else own
+    own = replace(settings, norm="frame") if settings.norm == "anchors" else settings
     return tiling_for(model, request, own, size, norm="frame")
 
 
-def _alone(settings: Settings) -> Settings:
-    """Settings for one process: pictures are not shared."""
+def of_one_worker(settings: Settings, device: str) -> Settings:
+    """What one of several workers is asked: its share of the cores, and of its device's memory."""
+    threads = engine_request(settings, None).threads
+    return replace(
+        settings, device=device, devices=(), workers=settings.sharers, ray=None, threads=threads
+    )
+
+
+def alone(settings: Settings) -> Settings:
+    """Settings for one process: a single picture is not shared."""
     return replace(settings, workers=None, ray=None, devices=settings.devices[:1])
 
 

@@ -17,13 +17,24 @@ def replacing(path: Path, scratch_folder: Path | None = None) -> Iterator[Path]:
     file is synced before the rename and the folder after it, so that a power cut leaves the old
     file or the new one. When the block raises, the temporary file is removed and `path` untouched.
     """
+    with waiting(path, scratch_folder) as temporary:
+        yield temporary
+    try:
+        temporary.replace(path)
+        sync(path.parent)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def waiting(path: Path, scratch_folder: Path | None = None) -> Iterator[Path]:
+    """The first half of `replacing`: when the block ends well, the temporary file is left, synced."""
     folder = scratch_folder or path.parent
     temporary = folder / f".{secrets.token_hex(4)}.partial{path.suffix}"
     try:
         yield temporary
         sync(temporary)
-        temporary.replace(path)
-        sync(path.parent)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from cgvideo.pipeline import Result
     from cgvideo.settings import Settings
     from cgvideo.workers.crew import Crew
+    from cgvideo.workers.worker import Errand, Rendered
     from engines.engine import Engine
     from engines.model_file import Model
     from engines.store import EngineStore
@@ -360,7 +361,7 @@ def convert_video(
     from cgvideo.pipeline import run
     from cgvideo.prepare import prepared, remember_choices
     from cgvideo.progress import Stopped
-    from cgvideo.workers.hire import hired
+    from cgvideo.workers.hire import hired_for_clip
 
     display.preparing(source)
     with ExitStack() as opened:
@@ -370,10 +371,10 @@ def convert_video(
             return None
         interruption.rendering = True
         remember_choices(plan)
-        by: Engine | Crew = engine
+        by: Engine | Crew[Errand, Rendered] = engine
         if settings.by_several:
             opened.close()  # each worker has an engine of its own
-            by = opened.enter_context(hired(plan, model, settings))
+            by = opened.enter_context(hired_for_clip(plan, model, settings))
         try:
             with display:
                 result = run(plan, by, display, interruption.stop)

@@ -11,6 +11,7 @@ from cgvideo.cli.reports import INTERRUPTED
 from cgvideo.progress import StopRequest
 
 WAIT_SECONDS = 0.1
+ENDING_SECONDS = 2.0  # a cluster that does not answer keeps nobody waiting longer
 
 
 class Interruption:
@@ -43,6 +44,7 @@ def interruptibly(
     def interrupt(number: int, frame: Any) -> None:
         if interruption.stop.wanted:
             display.leave()
+            end_others()
             os._exit(INTERRUPTED)
         interruption.stop.wanted = True
         if interruption.rendering:
@@ -51,6 +53,11 @@ def interruptibly(
             display.note("Stopped before the conversion began.")
             display.left(interruption.left, interruption.total)
             os._exit(INTERRUPTED)
+
+    def end_others() -> None:
+        ending = threading.Thread(target=interruption.stop.end_others, daemon=True)
+        ending.start()
+        ending.join(ENDING_SECONDS)
 
     def body() -> None:
         try:

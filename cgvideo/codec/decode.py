@@ -4,13 +4,16 @@ import contextlib
 import heapq
 import itertools
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import partial
 from typing import Any
 
 import av
+import numpy as np
+from numpy.typing import NDArray
 
 from cgvideo.clip import Clip
 from cgvideo.codec.color import Development, ToRgb
@@ -18,7 +21,7 @@ from cgvideo.codec.deinterlace import deinterlaced
 from cgvideo.codec.ending import is_cut_short
 from cgvideo.codec.errors import local_name, reading
 from cgvideo.codec.tonemap import USUAL_PEAK
-from cgvideo.frame import Damage, Frame
+from cgvideo.frame import Damage, Frame, Pixels
 from engines.errors import UserError
 
 PREROLL_SECONDS = 3  # decoded before the wanted frame, so that open GOPs and intra refresh settle
@@ -32,6 +35,22 @@ class Seam:
     number: int
     pts: int
     content_hash: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Undeveloped:
+    """A decoded picture and its time, not made RGB yet: many are only looked at for their time."""
+
+    pts: int
+    duration: int
+    damage: Damage
+    develop: Callable[[], tuple[Pixels, NDArray[np.float32] | None]]
+    """gives pixels and transparency"""
+
+    def frame(self, number: int) -> Frame:
+        """The frame that it is, under a number."""
+        pixels, alpha = self.develop()
+        return Frame(number, self.pts, self.duration, pixels, alpha=alpha, damage=self.damage)
 
 
 class VideoSource:
@@ -73,6 +92,13 @@ class VideoSource:
         Raises:
             UserError: the file cannot be read (any more), or is not the one the seam was taken from.
         """
+        for number, picture in self.undeveloped(after, lead_in):
+            yield picture.frame(number)
+
+    def undeveloped(
+        self, after: Seam | None = None, lead_in: int = 0
+    ) -> Iterator[tuple[int, Undeveloped]]:
+        """The numbers of the same frames, and what makes a frame of each. Raises as `frames` does."""
         with reading(self.clip.path):
             if after is None:
                 yield from self._numbered(self._from_start(), 0)
@@ -90,8 +116,8 @@ class VideoSource:
                 "Remove the hidden .cgvideo folder beside the output to start afresh",
             )
 
-    def _from_start(self) -> Generator[Frame, None, None]:
-        """Frames from the first wanted one on, not yet numbered."""
+    def _from_start(self) -> Generator[Undeveloped, None, None]:
+        """Pictures from the first wanted one on, not yet numbered."""
         if self._start_pts is not None:
             # A late landing shows in its first pts; then only decoding from the top is right.
             with closing(self._decoded(self._start_pts)) as sought:
@@ -102,18 +128,20 @@ class VideoSource:
         with closing(self._decoded(None)) as decoded:
             yield from self._wanted(decoded)
 
-    def _wanted(self, frames: Iterable[Frame]) -> Iterator[Frame]:
+    def _wanted(self, pictures: Iterable[Undeveloped]) -> Iterator[Undeveloped]:
         start = self._start_pts
-        return (frame for frame in frames if start is None or frame.pts >= start)
+        return (picture for picture in pictures if start is None or picture.pts >= start)
 
-    def _numbered(self, frames: Iterable[Frame], first: int) -> Iterator[Frame]:
-        """Count frames from `first`, up to the end of what is wanted."""
-        for number, frame in enumerate(frames, first):
-            if self._end_pts is not None and frame.pts >= self._end_pts:
+    def _numbered(
+        self, pictures: Iterable[Undeveloped], first: int
+    ) -> Iterator[tuple[int, Undeveloped]]:
+        """Count pictures from `first`, up to the end of what is wanted."""
+        for number, picture in enumerate(pictures, first):
+            if self._end_pts is not None and picture.pts >= self._end_pts:
                 self.ending = Damage()
                 return
-            self._refuse(frame.damage, f"before frame {number}")
-            yield replace(frame, number=number)
+            self._refuse(picture.damage, f"before frame {number}")
+            yield number, picture
         self._refuse(self.ending, "at the end")
 
     def _refuse(self, damage: Damage, where: str) -> None:
@@ -123,12 +151,13 @@ class VideoSource:
                 "Leave --strict out to convert what can be decoded",
             )
 
-    def _decoded(self, seek_pts: int | None) -> Generator[Frame, None, None]:
-        """Every frame that decodes from before `seek_pts` on (from the first without), all number 0."""
+    def _decoded(self, seek_pts: int | None) -> Generator[Undeveloped, None, None]:
+        """Every picture that decodes from before `seek_pts` on (from the first without)."""
         self.ending = Damage()
         previous: int | None = None
-        clip, wanted = self.clip, self._wanted_pixels
-        to_rgb = ToRgb(clip.color, clip.size[0], clip.orientation.turned(self.size), wanted)
+        clip = self.clip
+        turned = clip.orientation.turned(self.size)
+        to_rgb = ToRgb(clip.color, clip.size[0], turned, self._wanted_pixels)
         with av.open(local_name(clip.path), metadata_errors="replace") as container:
             stream: Any = container.streams[clip.stream_index]
             # With frames decoded side by side, the pictures of a damaged clip depend on which thread
@@ -150,9 +179,12 @@ class VideoSource:
                     damage = replace(damage, moved_pts=1)
                     pts = previous + 1
                 previous = pts
-                pixels = clip.orientation.upright(to_rgb(picture))
-                alpha = pixels[..., 3] if wanted.alpha else None
-                yield Frame(0, pts, duration, pixels[..., :3], alpha=alpha, damage=damage)
+                yield Undeveloped(pts, duration, damage, partial(self._developed, to_rgb, picture))
+
+    def _developed(self, to_rgb: ToRgb, picture: Any) -> tuple[Pixels, NDArray[np.float32] | None]:
+        with reading(self.clip.path):
+            pixels = self.clip.orientation.upright(to_rgb(picture))
+        return pixels[..., :3], pixels[..., 3] if self._wanted_pixels.alpha else None
 
     def _pictures(self, container: Any, stream: Any) -> Iterator[tuple[Any, Damage]]:
         """Decoded pictures, each with what went wrong since the one before."""
@@ -244,19 +276,20 @@ class _Clock:
 
 
 def _past_seam(
-    frames: Generator[Frame, None, None], seam: Seam, lead_in: int
-) -> deque[Frame] | None:
-    """Read `frames` up to the seam's and give the last `lead_in` of them (all, if it is so near the start).
+    pictures: Generator[Undeveloped, None, None], seam: Seam, lead_in: int
+) -> deque[Undeveloped] | None:
+    """Read `pictures` up to the seam's and give the last `lead_in` of them (all, if it is so near the start).
 
-    None, and `frames` closed, if the seam's very picture is not where it should be, or too few come before.
+    None, and `pictures` closed, if the seam's very picture is not where it should be, or too few come before.
     """
-    before: deque[Frame] = deque(maxlen=lead_in)
-    for frame in frames:
-        before.append(frame)
-        if frame.pts >= seam.pts:
+    before: deque[Undeveloped] = deque(maxlen=lead_in)
+    for picture in pictures:
+        before.append(picture)
+        if picture.pts >= seam.pts:
             enough = len(before) == min(lead_in, seam.number + 1)
-            if enough and frame.pts == seam.pts and frame.content_hash() == seam.content_hash:
+            in_place = enough and picture.pts == seam.pts
+            if in_place and picture.frame(seam.number).content_hash() == seam.content_hash:
                 return before
             break
-    frames.close()
+    pictures.close()
     return None

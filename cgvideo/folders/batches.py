@@ -1,23 +1,20 @@
-"""Pictures of a folder through the engine in batches of one size, read and written meanwhile."""
+"""Pictures through the engine in batches of one size, read and written meanwhile."""
 
 import errno
 import os
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import ExitStack, closing
-from dataclasses import dataclass, replace
+from contextlib import AbstractContextManager, closing
+from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import Self
+from typing import Protocol
 
 from cgvideo.codec.images import Making, opened, write_pictures
-from cgvideo.codec.images.formats import format_of
-from cgvideo.codec.images.reading import Head, look
 from cgvideo.folders.folder import FolderPlan, Item, picture_output
-from cgvideo.folders.manifest import Entry, Manifest
+from cgvideo.folders.manifest import Entry
 from cgvideo.folders.pictures import (
-    PictureEngine,
     Ready,
     finished,
     plan_picture,
@@ -25,31 +22,27 @@ from cgvideo.folders.pictures import (
     run_picture,
     size_of_work,
 )
+from cgvideo.folders.shapes import Census, Shape, ShapeEngines, cost_of
 from cgvideo.frame import Frame, Pixels
 from cgvideo.journal import file_sha256
-from cgvideo.plan import engine_size, working_size
 from cgvideo.prefetch import in_parallel
-from cgvideo.progress import StopRequest
-from cgvideo.requests import picture_request, picture_tiling
-from cgvideo.settings import Settings
-from cgvideo.stages.tiled_engine import open_tiled
 from cgvideo.stages.translate import translate
 from engines.engine import Engine
 from engines.errors import UserError, first_line
-from engines.model_file import Model
-from engines.store import EngineStore
 
 WORKERS = min(8, os.cpu_count() or 1)
-HEADS_AT_ONCE = 64
 READ_BUDGET, READ_AHEAD = 48e6, 32  # pixels in hand, or small pictures
 WRITE_BUDGET, WRITE_BEHIND = 24e6, 8
-DEEP_COSTS = 4  # times the memory
-FIXED_FROM = 8e6  # pixels of one size that pay for an engine of that size
-MEASURED_FROM = 100  # pictures that pay for measuring how many at once are best
 MOST_FAILURES = 3  # of the engine in a row: then it is not the pictures
 
-Shape = tuple[bool, int, int]
-"""deep, height and width of what the engine is given"""
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A file to convert, and what its head says of it."""
+
+    item: Item
+    shape: Shape
+    is_still: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,117 +64,69 @@ class Outcome:
     result: Pixels
 
 
+class Commits(Protocol):
+    """What is needed of a manifest."""
+
+    def add(self, entry: Entry) -> Entry:
+        """This and what is below: see `Manifest`."""
+
+    def committing(self, path: Path) -> AbstractContextManager[tuple[Path, list[Entry]]]: ...
+
+
 class PictureBatches:
-    """Pictures of a folder, until each is recorded as done or failed; `report` is told of each."""
+    """Pictures of a folder, each until it is recorded as done or failed; `report` is told of each."""
 
     def __init__(
         self,
         plan: FolderPlan,
-        model: Model,
-        store: EngineStore,
-        manifest: Manifest,
+        census: Census,
+        engines: ShapeEngines,
+        manifest: Commits,
         report: Callable[[Entry], None],
-        stop: StopRequest,
         debug: bool = False,
     ) -> None:
         self._plan = plan
-        self._model = model
-        self._store = store
+        self._census = census
+        self._engines = engines
         self._manifest = manifest
         self._report = report
-        self._stop = stop
         self._debug = debug
-        self._counts: Counter[Shape] = Counter()
-        self._taken: dict[str, str] = {}
-        """the inputs that outputs come of, by the outputs' names in small letters"""
+        self._failures = 0  # of the engine, in a row
 
-    def convert(self, items: list[Item]) -> None:
-        """Convert pictures, those of one size after each other; then animations and pages.
+    def convert(self, tasks: Iterable[Task]) -> None:
+        """Convert files in order: the better for the engine where those of a shape follow each other.
 
         Raises:
             UserError: no engine can be had or it fails again and again; the disk is full.
         """
-        if not items:
-            return
-        wanted = frozenset(items)
-        heads = self._heads(wanted)
-        shapes = {item: self._shape(item, head) for item, head in heads}
-        # Of all in the folder: what is done already has a part in the choice of engines, so that a
-        # run that was interrupted goes on to the same bytes.
-        self._counts = Counter(shapes[item] for item, head in heads if head.kind == "still")
-        heads = [(item, head) for item, head in heads if item in wanted]
-        stills = [item for item, head in heads if head.kind == "still"]
-        stills.sort(key=lambda item: (shapes[item], item.name))
+        for are_stills, those in groupby(tasks, key=lambda task: task.is_still):
+            if are_stills:
+                self._convert_stills(those)
+                continue
+            for task in those:
+                self._report(self._whole(task))
 
-        sources = {item: (head.deep, *head.size) for item, head in heads}
-
-        def to_read(item: Item) -> float:
-            return max(READ_BUDGET / READ_AHEAD, _pixels(sources[item]))
+    def _convert_stills(self, tasks: Iterable[Task]) -> None:
+        def to_read(task: Task) -> float:
+            return max(READ_BUDGET / READ_AHEAD, cost_of(task.shape))
 
         def to_write(outcome: Outcome) -> float:
-            return max(WRITE_BUDGET / WRITE_BEHIND, _pixels(outcome.job.shape))
+            return max(WRITE_BUDGET / WRITE_BEHIND, cost_of(outcome.job.shape))
 
         with (
-            _Engines(self._model, self._plan.settings, self._store) as engines,
-            in_parallel(self._read, self._wanted(stills), WORKERS, to_read, READ_BUDGET) as read,
-            closing(self._translated(read, engines)) as translated,
+            in_parallel(self._read, tasks, WORKERS, to_read, READ_BUDGET) as read,
+            closing(self._translated(read)) as translated,
             in_parallel(self._write, translated, WORKERS, to_write, WRITE_BUDGET) as written,
         ):
             for entry in written:
                 self._report(entry)
-        whole = sorted(
-            (item for item, head in heads if head.kind != "still"), key=lambda item: shapes[item][0]
-        )
-        with _Engines(self._model, self._plan.settings, self._store) as engines:
-            for item in self._wanted(whole):
-                self._report(self._whole(item, engines.for_depth(shapes[item][0])))
-
-    def _heads(self, wanted: frozenset[Item]) -> list[tuple[Item, Head]]:
-        """What the folder's pictures say of themselves; if `wanted`, one that says nothing has failed."""
-
-        def head(item: Item) -> Head | UserError:
-            try:
-                return look(item.source, self._plan.settings.max_pixels)
-            except UserError as error:
-                return error
-
-        found, items = [], self._plan.pictures
-        with in_parallel(head, items, WORKERS, lambda item: 1, HEADS_AT_ONCE) as heads:
-            for item, told in zip(items, heads, strict=True):
-                if not isinstance(told, UserError):
-                    found.append((item, told))
-                elif item in wanted:
-                    self._report(self._failed(item, told))
-        return found
-
-    def _shape(self, item: Item, head: Head) -> Shape:
-        deep = head.deep and format_of(picture_output(self._plan, item)).deep
-        return (deep, *working_size(head.size, self._plan.settings.max_size))
-
-    def _wanted(self, items: list[Item]) -> Iterator[Item]:
-        """Files until the user wants to stop."""
-        for item in items:
-            if self._stop.wanted:
-                return
-            yield item
-
-    def _output(self, item: Item) -> Path:
-        """Where a picture's result goes; raises UserError where something else is there."""
-        output = picture_output(self._plan, item)
-        first = self._taken.setdefault(str(output).casefold(), item.name)
-        if first != item.name:
-            raise UserError(
-                f"{first} and {item.name} would both become {output}", "Rename one of them"
-            )
-        self._manifest.check_output(item.name, output, self._plan.settings.overwrite)
-        return output
 
     # the three stages
 
-    def _read(self, item: Item) -> Job | Entry:
-        settings = self._plan.settings
+    def _read(self, task: Task) -> Job | Entry:
+        settings, item = self._plan.settings, task.item
         try:
-            output = self._output(item)
+            output = picture_output(self._plan, item)
             with opened(item.source, settings.max_pixels) as file:
                 making = Making.like(file, output, settings.quality)
                 deep = file.deep and making.format.deep
@@ -191,11 +136,9 @@ class PictureBatches:
         except Exception as error:
             return self._failed(item, error)
 
-    def _translated(self, read: Iterator[Job | Entry], engines: "_Engines") -> Generator[Outcome]:
+    def _translated(self, read: Iterator[Job | Entry]) -> Generator[Outcome]:
         for shape, jobs in groupby(self._readable(read), key=lambda job: job.shape):
-            with ExitStack() as own:
-                engine = self._engine_for(shape, own, engines)
-                yield from self._through(engine, jobs, shape)
+            yield from self._through(self._engines.of(shape), jobs, shape)
 
     def _readable(self, read: Iterator[Job | Entry]) -> Iterator[Job]:
         for job in read:
@@ -208,7 +151,7 @@ class PictureBatches:
         """Pictures of one size in full batches. Those of a batch that fails have failed."""
         waiting: deque[Job] = deque()
         more = iter(jobs)
-        batch = min(engine.batch, self._counts[shape] or 1)
+        batch = min(engine.batch, self._census.counts.get(shape, 1))
         size = size_of_work(shape[1:], self._plan.settings)
 
         def frames() -> Iterator[Frame]:
@@ -216,15 +159,14 @@ class PictureBatches:
                 waiting.append(job)
                 yield Frame(number, 0, 0, job.ready.pixels)
 
-        failures = 0
         while True:
             try:
                 for translated in translate(frames(), engine, batch, size=size):
                     yield Outcome(waiting.popleft(), translated.pixels)
-                    failures = 0
+                    self._failures = 0
             except UserError as error:
-                failures += 1
-                if failures == MOST_FAILURES or self._debug:
+                self._failures += 1
+                if self._failures == MOST_FAILURES or self._debug:
                     raise
                 while waiting:
                     self._report(self._failed(waiting.popleft().item, error))
@@ -255,12 +197,13 @@ class PictureBatches:
         else:
             return entry
 
-    def _whole(self, item: Item, engine: PictureEngine) -> Entry:
+    def _whole(self, task: Task) -> Entry:
         """Convert a file of frames or pages, which are as many as it has."""
-        plan, settings = self._plan, self._plan.settings
+        plan, item = self._plan, task.item
         try:
-            output = self._output(item)
-            picture_plan = plan_picture(item.source, output, settings)
+            engine = self._engines.for_depth(task.shape[0])
+            output = picture_output(plan, item)
+            picture_plan = plan_picture(item.source, output, plan.settings)
             digest = file_sha256(item.source)
             with self._manifest.committing(output) as (scratch, entries):
                 result = run_picture(picture_plan, engine, scratch)
@@ -285,61 +228,6 @@ class PictureBatches:
         if self._debug or is_full(error):
             raise error
         return self._manifest.add(failure(item, error))
-
-    def _engine_for(self, shape: Shape, own: ExitStack, others: "_Engines") -> Engine:
-        """An engine of this size, where so many pictures have it that it pays; else of any size."""
-        deep, height, width = shape
-        count, settings = self._counts[shape], self._plan.settings
-        if count * height * width < FIXED_FROM:
-            return others.of(shape)
-        work_size = size_of_work((height, width), settings) or (height, width)
-        size = engine_size(work_size, self._model)
-        request = picture_request(settings, deep, size)
-        if count >= MEASURED_FROM:
-            request = replace(request, streams=None)
-        try:
-            tiling = picture_tiling(self._model, request, settings, size)
-            return own.enter_context(open_tiled(self._model, tiling, request, self._store))
-        except UserError:  # too large for one of its own, say
-            return others.of(shape)
-
-
-class _Engines:
-    """The engine of any size, for 8 bits or deep pixels: one at a time."""
-
-    def __init__(self, model: Model, settings: Settings, store: EngineStore) -> None:
-        self._model = model
-        self._settings = settings
-        self._store = store
-        self._stack = ExitStack()
-        self._deep = False
-        self._engine: PictureEngine | None = None
-
-    def for_depth(self, deep: bool) -> PictureEngine:
-        """The engines for pixels of a depth."""
-        if self._engine is None or self._deep != deep:
-            self._stack.close()
-            engine = PictureEngine(self._model, self._settings, deep, self._store)
-            self._engine, self._deep = self._stack.enter_context(engine), deep
-        return self._engine
-
-    def of(self, shape: Shape) -> Engine:
-        """The engine for pictures of a shape."""
-        deep, height, width = shape
-        return self.for_depth(deep).of((height, width))
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._engine = None
-        self._stack.close()
-
-
-def _pixels(shape: Shape) -> float:
-    """What a picture of a shape costs: pixels of 8 bits that take as much memory."""
-    deep, height, width = shape
-    return height * width * (DEEP_COSTS if deep else 1)
 
 
 def failure(item: Item, error: Exception) -> Entry:

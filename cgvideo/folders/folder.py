@@ -15,6 +15,7 @@ from cgvideo.codec.encode import SOFTWARE
 from cgvideo.codec.images import is_picture
 from cgvideo.folders.pictures import picture_suffix
 from cgvideo.plan import PIPELINE_VERSION
+from cgvideo.requests import engine_request
 from cgvideo.settings import Settings
 from engines.errors import UserError
 from engines.model_file import Model
@@ -26,11 +27,13 @@ VIDEO_SUFFIXES = frozenset(
         ".y4m",
     ]
 )  # fmt: skip
-NO_PART_IN_BYTES = {"output", "overwrite", "max_pixels", "include", "exclude", "skip_existing"}
+NO_PART_IN_BYTES = {
+    "output", "overwrite", "max_pixels", "include", "exclude", "skip_existing", "workers", "devices", "ray",
+}  # fmt: skip
 OF_PICTURES = {"format", "quality"}
 OF_VIDEOS = {
     "start", "duration", "codec", "crf", "preset", "pixel_format", "audio", "anchor_interval", "strict",
-    "tonemap", "workers", "ray", "mixed",
+    "tonemap",
 }  # fmt: skip
 
 
@@ -205,6 +208,8 @@ def _wanted(name: str, settings: Settings) -> bool:
 def _fingerprint(model: Model, settings: Settings, but: set[str]) -> str:
     """Tell model, settings `but` some, and software from any that could give other bytes."""
     chosen = {name: value for name, value in asdict(settings).items() if name not in but}
+    request = engine_request(settings, None)  # what several workers share has a part in bytes
+    chosen |= {"threads": request.threads, "device": request.device}
     software = [SOFTWARE, f"Pillow {pillow_version}", PIPELINE_VERSION]
     text = json.dumps([model.sha256, chosen, software], sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()

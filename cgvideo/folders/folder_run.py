@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Protocol
 
 from cgvideo.codec.probe import probe
-from cgvideo.folders.batches import PictureBatches, failure, is_full
+from cgvideo.folders.batches import failure, is_full
 from cgvideo.folders.folder import FolderPlan, Item
 from cgvideo.folders.manifest import NAME, Entry, Manifest, is_done
+from cgvideo.folders.picture_run import PictureRun
 from cgvideo.journal import file_sha256
 from cgvideo.plan import usual_suffix
 from cgvideo.prefetch import in_parallel
@@ -38,6 +39,9 @@ class FolderProgress(Protocol):
     def file_done(self, entry: Entry, done: int, todo: int) -> None:
         """A file is done, or has failed: the `done`-th of `todo`."""
 
+    def notice(self, text: str) -> None:
+        """Something the user should know, one line."""
+
 
 class SilentFolder:
     """Tells nobody."""
@@ -45,6 +49,8 @@ class SilentFolder:
     def folder_planned(self, plan: FolderPlan, todo: int, skipped: int) -> None: ...
 
     def file_done(self, entry: Entry, done: int, todo: int) -> None: ...
+
+    def notice(self, text: str) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,10 +146,17 @@ class _Run:
         self.todo = len(pictures) + len(videos)
         skipped = plan.total - self.todo
         self.progress.folder_planned(plan, self.todo, skipped)
-        batches = PictureBatches(
-            plan, self.model, self.store, self.manifest, self._done, self.stop, self.debug
+        run = PictureRun(
+            plan,
+            self.model,
+            self.store,
+            self.manifest,
+            self._done,
+            self.progress.notice,
+            self.stop,
+            self.debug,
         )
-        batches.convert(pictures)
+        run.convert(pictures)
         for item in videos:
             if self.stop.wanted or not self._convert_video(item, convert_video):
                 break

@@ -8,7 +8,7 @@ gets its name; at the end it is sorted. No path that stands in it is ever opened
 import json
 import os
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -18,7 +18,7 @@ from filelock import FileLock, Timeout
 
 from cgvideo.codec.errors import writing
 from cgvideo.journal import file_sha256
-from engines.atomic import replacing
+from engines.atomic import replacing, sync
 from engines.errors import UserError
 
 FORMAT = 1
@@ -74,14 +74,18 @@ class Manifest:
                     f"Another run is converting into {self.path.parent}",
                     "Wait for it, or choose another folder with -o",
                 ) from error
-        for torn in self.folder.rglob(".????????.partial*"):  # of a run that was killed
-            torn.unlink(missing_ok=True)
+        self.sweep()
         self._read()
         return self
 
     def __exit__(self, *exception: object) -> None:
         self._lock.release()
         Path(self._lock.lock_file).unlink(missing_ok=True)
+
+    def sweep(self) -> None:
+        """Remove what was left half made: by a run that was killed, by workers that were ended."""
+        for torn in self.folder.rglob(".????????.partial*"):
+            torn.unlink(missing_ok=True)
 
     def begin(self) -> None:
         """A run begins: from now on it counts as unfinished."""
@@ -114,6 +118,20 @@ class Manifest:
                 for entry in entries:
                     self.add(entry)
 
+    def take_in(self, made: Sequence[tuple[Entry, Path]]) -> None:
+        """Record files that lie finished and synced under other names, and give them their own."""
+        with writing(self.path):
+            self._append(*(asdict(entry) for entry, _ in made))
+            folders = set()
+            for entry, scratch in made:
+                assert entry.output is not None
+                path = self.folder / entry.output
+                scratch.replace(path)
+                folders.add(path.parent)
+                self.entries[entry.input] = entry
+            for folder in folders:
+                sync(folder)
+
     def check_output(self, name: str, output: Path, overwrite: bool) -> None:
         """Refuse to replace what no run of ours has written, or what was changed since.
 
@@ -138,9 +156,9 @@ class Manifest:
             text = "".join(json.dumps(line) + "\n" for line in lines)
             scratch.write_text(text, encoding="utf-8")
 
-    def _append(self, line: Mapping[str, Any]) -> None:
+    def _append(self, *lines: Mapping[str, Any]) -> None:
         with writing(self.path):
-            self._append_bytes(json.dumps(line).encode() + b"\n")
+            self._append_bytes(b"".join(json.dumps(line).encode() + b"\n" for line in lines))
 
     def _append_bytes(self, line: bytes) -> None:
         with self._writing, self.path.open("ab") as file:

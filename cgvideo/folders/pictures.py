@@ -20,7 +20,7 @@ from cgvideo.codec.images.profiles import space_of
 from cgvideo.codec.images.reading import Kind
 from cgvideo.frame import Frame, Pixels, side_by_side
 from cgvideo.plan import choose_output, engine_size, working_size
-from cgvideo.requests import picture_request, picture_tiling
+from cgvideo.requests import alone, picture_request, picture_tiling
 from cgvideo.settings import Settings
 from cgvideo.stages.scenes import marked
 from cgvideo.stages.smoothing import smoothed
@@ -158,6 +158,7 @@ def prepared_picture(
 
     Nothing is written but what `store` keeps.
     """
+    settings = alone(settings)
     suffix = picture_suffix(source, settings)
     output = choose_output(source, model.name, settings, suffix, kinds=tuple(SUFFIXES))
     plan = plan_picture(source, output, settings)

@@ -7,15 +7,13 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
-from cgvideo.codec.decode import Seam
-from cgvideo.workers.crew import Crew, Rendered
-from cgvideo.workers.worker import Post, Worker
+from cgvideo.workers.crew import A, Crew, E, Post
 from engines.errors import UserError, first_line
 
 CONNECTING_SECONDS = 10.0
 
 
-class Cluster(Crew):
+class Cluster(Crew[E, A]):
     """A crew of `count` actors (None: as many as the cluster has room for), with the cores or GPU of each.
 
     `address` is "auto" for the cluster that this machine is part of, or HOST:PORT. Ray restarts
@@ -26,7 +24,7 @@ class Cluster(Crew):
     """
 
     def __init__(
-        self, post: Post, address: str, device: str, cores: int, count: int | None = None
+        self, post: Post[E, A], address: str, device: str, cores: int, count: int | None = None
     ) -> None:
         self._ray = _connected(address)
         gpus = 1 if device.startswith("cuda") else 0
@@ -43,39 +41,58 @@ class Cluster(Crew):
             )
         remote = self._ray.remote(
             num_cpus=cores, num_gpus=gpus, max_restarts=-1, max_task_retries=0
-        )(Worker)
+        )(_Actor)
         self._idle = deque(remote.remote(post, device) for _ in range(count))
-        self._busy: dict[Any, tuple[int, Any]] = {}
+        self._busy: dict[Any, tuple[E, Any]] = {}
 
     @property
     def idle(self) -> int:
         return len(self._idle)
 
-    def give(self, segment: int, seam: Seam | None) -> None:
+    def give(self, errand: E) -> None:
         actor = self._idle.popleft()
-        self._busy[actor.render.remote(segment, seam)] = segment, actor
+        self._busy[actor.do.remote(errand)] = errand, actor
 
-    def take(self) -> tuple[int, Rendered | None]:
-        ready, _ = self._ray.wait(list(self._busy), num_returns=1)
-        segment, actor = self._busy.pop(ready[0])
+    def take(self, seconds: float) -> tuple[E, A | None] | None:
+        ready, _ = self._ray.wait(list(self._busy), num_returns=1, timeout=seconds)
+        if not ready:
+            return None
+        errand, actor = self._busy.pop(ready[0])
         self._idle.append(actor)
         try:
-            rendered: Rendered = self._ray.get(ready[0])
+            answer: A = self._ray.get(ready[0])
         except self._ray.exceptions.RayTaskError as error:
             raise (error.cause if isinstance(error.cause, UserError) else error) from None
         except self._ray.exceptions.ActorDiedError as error:
             # Of a constructor that raised, Ray tells in the death what it was.
             if "UserError" in str(error):
                 raise UserError(_reason(error)) from None
-            return segment, None
+            return errand, None
         except self._ray.exceptions.RayActorError:
-            return segment, None
-        return segment, rendered
+            return errand, None
+        return errand, answer
+
+    def end(self) -> None:
+        for actor in (*self._idle, *(actor for _, actor in list(self._busy.values()))):
+            self._ray.kill(actor)
 
     def close(self) -> None:
-        for actor in (*self._idle, *(actor for _, actor in self._busy.values())):
-            self._ray.kill(actor)
+        self.end()
         self._ray.shutdown()
+
+
+class _Actor:
+    """A worker, as Ray begins it."""
+
+    def __init__(self, post: Post[Any, Any], device: str) -> None:
+        self._hand = post.hand(device)
+
+    def do(self, errand: Any) -> Any:
+        return self._hand.do(errand)
+
+    def process(self) -> int:
+        """The number of its process."""
+        return os.getpid()
 
 
 def _connected(address: str) -> Any:

@@ -1,41 +1,46 @@
-"""Segments rendered by several processes: who gives them out, and what is asked of workers.
+"""Workers wherever they are, and how errands are shared out among them.
 
-A scout decodes the clip and says where segments begin; workers translate and encode them; the
-coordinator alone writes the journal. A worker that dies costs the segment in its hand.
+Whatever is shared out, segments or pictures, one program gives errands and keeps the record of what
+came back; a worker that dies costs the errand in its hand.
 """
 
+import time
 from abc import ABC, abstractmethod
-from collections import Counter, deque
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Self
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from typing import Generic, Protocol, Self, TypeVar
 
-from cgvideo.codec.decode import Seam, VideoSource
-from cgvideo.journal import Journal, PartRecord
-from cgvideo.plan import SEGMENT_FRAMES
-from cgvideo.prefetch import prefetching
-from cgvideo.progress import Progress, StageTimes, Stopped, StopRequest
-from engines.errors import UserError
+from cgvideo.progress import StopRequest
+from cgvideo.rendering import PATIENCE_SECONDS
 
 TRIES = 3
-"""How often a segment is given out before its workers' deaths are its own fault."""
-SCOUTED = 4
-"""Segments that the scout may be ahead of the workers."""
+"""How often something is given out before its workers' deaths are its own fault."""
+POLL_SECONDS = 0.2  # how long it can take to see that the user wants to stop
 
-Errand = tuple[int, Seam | None]
-"""A segment, and the last frame of the one before it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Rendered:
-    """A segment that is on the disk, what it took, and what the user should know of it."""
-
-    record: PartRecord
-    stage_seconds: dict[str, float]
-    notes: tuple[str, ...] = ()
+E = TypeVar("E")
+A = TypeVar("A")
+E_contra = TypeVar("E_contra", contravariant=True)
+A_co = TypeVar("A_co", covariant=True)
 
 
-class Crew(ABC):
+class Hand(Protocol[E_contra, A_co]):
+    """Does errands, one after the other, in a process of its own."""
+
+    def do(self, errand: E_contra) -> A_co:
+        """Do one. Raises UserError for what the user can mend."""
+
+    def close(self) -> None:
+        """Let the engine go."""
+
+
+class Post(Protocol[E_contra, A_co]):
+    """What a worker is hired for: all that it needs to know, with absolute paths. It travels."""
+
+    def hand(self, device: str) -> Hand[E_contra, A_co]:
+        """Begin, where the worker is. Raises UserError where it cannot."""
+
+
+class Crew(ABC, Generic[E, A]):
     """Workers, wherever they are. Closed by `with`."""
 
     @property
@@ -44,19 +49,23 @@ class Crew(ABC):
         """How many have nothing to do."""
 
     @abstractmethod
-    def give(self, segment: int, seam: Seam | None) -> None:
-        """Have an idle worker render a segment."""
+    def give(self, errand: E) -> None:
+        """Have an idle worker do an errand."""
 
     @abstractmethod
-    def take(self) -> tuple[int, Rendered | None]:
-        """Wait for a segment that was given out: what was rendered, None if its worker died.
+    def take(self, seconds: float) -> tuple[E, A | None] | None:
+        """Wait for an errand that was given out: with its answer, or None if its worker died.
 
-        Raises what the worker raised.
+        None if nothing came within `seconds`. Raises what the worker raised.
         """
 
     @abstractmethod
+    def end(self) -> None:
+        """End all workers at once; from any thread. Then nothing but `close` may be asked."""
+
+    @abstractmethod
     def close(self) -> None:
-        """End all workers, whatever they do."""
+        """End all workers, whatever they do, and wait until they have ended."""
 
     def __enter__(self) -> Self:
         return self
@@ -65,92 +74,42 @@ class Crew(ABC):
         self.close()
 
 
-class Coordinator:
-    """Gives out the segments that a journal lacks, and commits what comes back."""
+def shared_out(
+    crew: Crew[E, A],
+    errands: Iterator[E],
+    bury: Callable[[E], Iterable[E]],
+    stop: StopRequest,
+) -> Iterator[tuple[E, A]]:
+    """Give out errands as workers are idle, and yield each with its answer.
 
-    def __init__(
-        self,
-        crew: Crew,
-        source: VideoSource,
-        journal: Journal,
-        progress: Progress,
-        stop: StopRequest,
-    ) -> None:
-        self.crew = crew
-        self.source = source
-        self.journal = journal
-        self.progress = progress
-        self.stop = stop
-        self.stages = StageTimes()
-        self.frames_rendered = 0
-        self._done_before = sum(len(record.pts) for record in journal.parts)
-        self._deaths: Counter[int] = Counter()
-        self._frames_in_all: int | None = None
+    `bury` is told of an errand whose worker died, and gives what is to be done in its place. When
+    the user wants to stop, what is in hand has `PATIENCE_SECONDS` to come to an end.
 
-    def run(self, segments: range) -> None:
-        """Render these segments, as far as there are frames.
-
-        Raises:
-            UserError: something the user can mend.
-            Stopped: the user wanted it; what was in hand is finished and committed.
-        """
-        again: deque[Errand] = deque()
-        given: dict[int, Errand] = {}
-        with prefetching(self._scouted(segments), SCOUTED) as scouted:
-            coming: Iterator[Errand] = iter(scouted)
-            while True:
-                while self.crew.idle and not self.stop.wanted:
-                    errand = again.popleft() if again else next(coming, None)
-                    if errand is None:
-                        break
-                    given[errand[0]] = errand
-                    self.crew.give(*errand)
-                if not given:
+    Raises what a worker or `bury` raises.
+    """
+    again: deque[E] = deque()
+    in_hand = 0
+    patient_until: float | None = None
+    with stop.ending(crew.end):
+        while True:
+            while crew.idle and not stop.wanted:
+                errand = again.popleft() if again else next(errands, None)
+                if errand is None:
                     break
-                segment, rendered = self.crew.take()
-                errand = given.pop(segment)
-                if rendered is None:
-                    self._bury(segment)
-                    again.append(errand)
-                else:
-                    self._commit(rendered)
-        if self._frames_in_all is not None:
-            self.journal.settle_end(self._frames_in_all, self.source.ending, self.source.clip.path)
-        if self.stop.wanted:
-            raise Stopped(self._done_before + self.frames_rendered, 0)
-
-    def _scouted(self, segments: range) -> Iterator[Errand]:
-        """Those of `segments` that have frames; and in the end, how many frames there are in all."""
-        seam = self.journal.seam_before(segments.start, SEGMENT_FRAMES)
-        number = segments.start * SEGMENT_FRAMES - 1
-        decoded = self.stages.timed("scout", self.source.frames(seam))
-        for frame in decoded:
-            number = frame.number
-            segment, place = divmod(number, SEGMENT_FRAMES)
-            if segment not in segments:
+                crew.give(errand)
+                in_hand += 1
+            if not in_hand:
                 return
-            if place == 0:
-                yield segment, seam
-            if place == SEGMENT_FRAMES - 1:
-                seam = Seam(number, frame.pts, frame.content_hash())
-        self._frames_in_all = number + 1
-
-    def _commit(self, rendered: Rendered) -> None:
-        for note in rendered.notes:
-            self.journal.note(note)
-            self.progress.notice(note)
-        self.journal.commit(rendered.record)
-        for stage, seconds in rendered.stage_seconds.items():
-            self.stages.seconds[stage] += seconds
-        self.frames_rendered += len(rendered.record.pts)
-        self.progress.frame_done(self._done_before + self.frames_rendered - 1, self.stages)
-
-    def _bury(self, segment: int) -> None:
-        self._deaths[segment] += 1
-        first = segment * SEGMENT_FRAMES
-        if self._deaths[segment] == TRIES:
-            raise UserError(
-                f"{TRIES} workers died of frames {first} to {first + SEGMENT_FRAMES - 1}",
-                "Convert without --workers to see why",
-            )
-        self.progress.notice(f"a worker died at frame {first} and after; another does them again")
+            if stop.wanted:
+                patient_until = patient_until or time.monotonic() + PATIENCE_SECONDS
+                if time.monotonic() > patient_until:
+                    return
+            told = crew.take(POLL_SECONDS)
+            if told is None:
+                continue
+            in_hand -= 1
+            errand, answer = told
+            if answer is None:
+                again.extend(bury(errand))
+            else:
+                yield errand, answer

@@ -1,6 +1,5 @@
 """A worker: renders segments of a plan with an engine of its own, in a process of its own."""
 
-import os
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -13,8 +12,8 @@ from cgvideo.journal import PartRecord, part_in
 from cgvideo.plan import Plan
 from cgvideo.prepare import prepared
 from cgvideo.rendering import Rendering
+from cgvideo.requests import of_one_worker
 from cgvideo.settings import Settings
-from cgvideo.workers.crew import Rendered
 from engines.atomic import replacing
 from engines.errors import UserError
 from engines.library import find_model
@@ -22,10 +21,24 @@ from engines.store import EngineStore
 
 MIXABLE = {"engine", "software", "batch"}
 """What of a plan may be another one with --mixed."""
+MIX = "Give --mixed if the same within a level or so will do"
+
+
+Errand = tuple[int, Seam | None]
+"""A segment, and the last frame of the one before it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Post:
+class Rendered:
+    """A segment that is on the disk, what it took, and what the user should know of it."""
+
+    record: PartRecord
+    stage_seconds: dict[str, float]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ClipPost:
     """What a worker is hired for; paths are absolute."""
 
     plan: Plan
@@ -33,26 +46,24 @@ class Post:
     """name of a model that all machines have, or path of its file"""
     settings: Settings
 
+    def hand(self, device: str) -> "Worker":
+        """A worker with an engine; raises UserError as it does."""
+        return Worker(self, device)
+
 
 class Worker:
     """Renders segments, one after the other."""
 
-    def __init__(self, post: Post, device: str) -> None:
+    def __init__(self, post: ClipPost, device: str) -> None:
         """Open the engine.
 
         Raises:
             UserError: it would make other bytes, or cannot see the files.
         """
-        plan, here = post.plan, socket.gethostname()
-        for path in (plan.clip.path, plan.work_folder):
-            if not path.exists():
-                raise UserError(
-                    f"A worker on {here} cannot see {path}",
-                    "Put input and output where all machines have them by the same path",
-                )
-        settings = replace(
-            post.settings, device=device, devices=(), output=plan.output, overwrite=True
-        )
+        plan = post.plan
+        see(plan.clip.path, plan.work_folder)
+        settings = of_one_worker(post.settings, device)
+        settings = replace(settings, output=plan.output, overwrite=True)
         model = replace(find_model(post.model), name=plan.model)
         self._stack = ExitStack()
         own, self._engine = self._stack.enter_context(
@@ -64,32 +75,40 @@ class Worker:
         if differs and not (post.settings.mixed and mixable):
             self.close()
             if mixable:
-                mend = "Give --mixed if the same within a level or so will do"
+                mend = MIX
             elif "tiling" in differs:
                 mend = "Give --tile in pixels, since the machines' memories differ"
             else:
                 mend = "See that the input does not change"
             raise UserError(
-                f"A worker on {here} would make other bytes (its {', '.join(differs)} differ)", mend
+                f"A worker on {socket.gethostname()} would make other bytes"
+                f" (its {', '.join(differs)} differ)",
+                mend,
             )
         self._plan = plan
 
-    def render(self, segment: int, seam: Seam | None) -> Rendered:
+    def do(self, errand: Errand) -> Rendered:
         """Put a segment on the disk. Raises UserError for what the user can mend."""
-        plan = self._plan
+        plan, (segment, seam) = self._plan, errand
         place = _Place(plan.work_folder, f".{plan.encoding.part_format}", seam)
         rendering = Rendering(plan, self._engine, plan.open_source(), place)
         rendering.run(range(segment, segment + 1))
         assert place.record is not None
         return Rendered(place.record, dict(rendering.stages.seconds), tuple(place.notes))
 
-    def process(self) -> int:
-        """The number of its process."""
-        return os.getpid()
-
     def close(self) -> None:
         """Let the engine go."""
         self._stack.close()
+
+
+def see(*paths: Path) -> None:
+    """Raise UserError where this machine does not have one of `paths`."""
+    for path in paths:
+        if not path.exists():
+            raise UserError(
+                f"A worker on {socket.gethostname()} cannot see {path}",
+                "Put input and output where all machines have them by the same path",
+            )
 
 
 class _Place:

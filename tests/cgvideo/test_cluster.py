@@ -10,13 +10,13 @@ import pytest
 from clips import make_clip
 from generators import SMALL, random_model
 
-from cgvideo.codec.decode import Seam
 from cgvideo.interface import convert_video
 from cgvideo.pipeline import run
 from cgvideo.plan import SEGMENT_FRAMES
 from cgvideo.prepare import prepared, remember_choices
 from cgvideo.settings import Settings
-from cgvideo.workers.hire import hired
+from cgvideo.workers.hire import hired_for_clip
+from cgvideo.workers.worker import Errand
 from engines.errors import UserError
 from engines.library import find_model
 from engines.model_file import Model, write_model
@@ -66,14 +66,14 @@ def test_a_cluster_makes_the_bytes_of_one_process_though_a_worker_is_killed(
     chosen = settings(tmp_path / "out.mp4", ray=cluster, workers=2)
     with prepared(source, model, chosen) as (plan, _):
         remember_choices(plan)
-    with hired(plan, model, chosen) as crew:
+    with hired_for_clip(plan, model, chosen) as crew:
         give, given = crew.give, []
 
-        def killing(segment: int, seam: Seam | None) -> None:
-            give(segment, seam)
-            given.append(segment)
+        def killing(errand: Errand) -> None:
+            give(errand)
+            given.append(errand)
             if len(given) == 2:
-                (_, actor) = next(each for each in crew._busy.values() if each[0] == segment)
+                (_, actor) = next(each for each in crew._busy.values() if each[0] == errand)
                 os.kill(ray.get(actor.process.remote()), signal.SIGKILL)
 
         crew.give = killing
@@ -90,10 +90,10 @@ def test_what_a_worker_cannot_see_is_said(
         remember_choices(plan)
     hidden = source.rename(tmp_path / "hidden.mp4")
     try:
-        with hired(plan, model, chosen) as crew:
-            crew.give(0, None)
+        with hired_for_clip(plan, model, chosen) as crew:
+            crew.give((0, None))
             with pytest.raises(UserError, match="cannot see"):
-                crew.take()
+                crew.take(60)
     finally:
         hidden.rename(source)
 
@@ -104,11 +104,11 @@ def test_no_cluster_and_no_room_are_said(
     with prepared(source, model, settings(tmp_path / "out.mp4")) as (plan, _):
         pass
     with pytest.raises(UserError, match="has room for 2"):
-        hired(plan, model, settings(tmp_path / "out.mp4", ray=cluster, workers=3))
+        hired_for_clip(plan, model, settings(tmp_path / "out.mp4", ray=cluster, workers=3))
     of_three = replace(plan, engine=(*plan.engine, ("threads", "3")))
     with pytest.raises(UserError, match="room for 0 workers of 3 cores, not for 1"):
-        hired(of_three, model, settings(tmp_path / "out.mp4", ray=cluster))
+        hired_for_clip(of_three, model, settings(tmp_path / "out.mp4", ray=cluster))
     with pytest.raises(UserError, match="room for 0 workers of 1 cores and a GPU"):
-        hired(plan, model, settings(tmp_path / "out.mp4", ray=cluster, device="cuda"))
+        hired_for_clip(plan, model, settings(tmp_path / "out.mp4", ray=cluster, device="cuda"))
     with pytest.raises(UserError, match="no Ray cluster"):
-        hired(plan, model, settings(tmp_path / "out.mp4", ray="127.0.0.1:1"))
+        hired_for_clip(plan, model, settings(tmp_path / "out.mp4", ray="127.0.0.1:1"))

@@ -11,7 +11,6 @@ import pytest
 from clips import INTRA_REFRESH, OPEN_GOP, flip_bytes, make_clip, number_in, read_numbers
 
 from cgvideo.codec import decode
-from cgvideo.codec.color import ToRgb
 from cgvideo.codec.decode import Seam, VideoSource
 from cgvideo.codec.probe import probe
 from cgvideo.frame import Damage, Frame
@@ -66,13 +65,14 @@ class Pictures:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.count = 0
-        real = ToRgb.__call__
+        real = VideoSource._pictures
 
-        def counted(converter: ToRgb, frame: Any) -> Any:
-            self.count += 1
-            return real(converter, frame)
+        def counted(*arguments: Any) -> Iterator[Any]:
+            for picture in real(*arguments):
+                self.count += 1
+                yield picture
 
-        monkeypatch.setattr(ToRgb, "__call__", counted)
+        monkeypatch.setattr(VideoSource, "_pictures", counted)
 
 
 @pytest.fixture

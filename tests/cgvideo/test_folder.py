@@ -134,7 +134,7 @@ def test_a_mixed_folder_keeps_its_structure_and_says_what_became_of_all(
 def test_pictures_of_one_size_share_full_calls_and_one_engine(
     tmp_path: Path, convert: Convert, engines: Engines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cgvideo.folders.batches.FIXED_FROM", 9 * 24 * 32)
+    monkeypatch.setattr("cgvideo.folders.shapes.FIXED_FROM", 9 * 24 * 32)
     for number in range(9):
         save(tmp_path / f"in/wide {number}.png", gradient())
         if number < 3:
@@ -259,6 +259,8 @@ class StopAfter:
         self.files = files
 
     def folder_planned(self, *_: Any) -> None: ...
+
+    def notice(self, text: str) -> None: ...
 
     def file_done(self, entry: Entry, done: int, todo: int) -> None:
         self.stop.wanted = self.stop.wanted or done >= self.files

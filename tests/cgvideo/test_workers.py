@@ -12,17 +12,17 @@ import pytest
 from clips import make_clip, read_pictures
 from generators import SMALL, random_model
 
-from cgvideo.codec.decode import Seam
 from cgvideo.interface import convert_video
 from cgvideo.pipeline import Result, run
 from cgvideo.plan import SEGMENT_FRAMES, make_plan
 from cgvideo.prepare import prepared, remember_choices
 from cgvideo.progress import Silent, StageTimes, Stopped, StopRequest
-from cgvideo.requests import CLUSTER_CORES, engine_request, picture_request
+from cgvideo.requests import CLUSTER_CORES, engine_request, of_one_worker
 from cgvideo.settings import Settings
-from cgvideo.workers.crew import TRIES, Crew, Rendered
-from cgvideo.workers.hire import hired
+from cgvideo.workers.crew import TRIES, Crew
+from cgvideo.workers.hire import hired_for_clip
 from cgvideo.workers.processes import Processes
+from cgvideo.workers.worker import Errand, Rendered
 from engines.errors import UserError
 from engines.library import find_model
 from engines.model_file import Model, write_model
@@ -88,20 +88,20 @@ class Dying(Processes):
     given = 0
     killed = 0
 
-    def give(self, segment: int, seam: Seam | None) -> None:
+    def give(self, errand: Errand) -> None:
         self.given += 1
-        super().give(segment, seam)
+        super().give(errand)
         if self.given == 2:
-            hand = next(hand for hand in self._hands if hand.segment == segment)
+            hand = next(hand for hand in self._hired if hand.errand == errand)
             time.sleep(0.05)
             os.kill(hand.process.pid, signal.SIGKILL)
             self.killed = hand.process.pid
 
 
-def with_crew(source: Path, model: Model, chosen: Settings, kind: type[Processes]) -> Result:
+def with_crew(source: Path, model: Model, chosen: Settings, kind: type[Dying]) -> Result:
     with prepared(source, model, chosen) as (plan, _):
         remember_choices(plan)
-    with hired(plan, model, chosen) as crew:
+    with hired_for_clip(plan, model, chosen) as crew:
         assert isinstance(crew, Processes)
         crew.__class__ = kind
         return run(plan, crew)
@@ -115,25 +115,27 @@ def test_a_worker_that_is_killed_costs_its_segment_only(
     assert result.output.read_bytes() == alone
 
 
-class Imagined(Crew):
+class Imagined(Crew[Errand, Rendered]):
     """Workers that only say what they would."""
 
     def __init__(self, *answers: Rendered | Exception | None) -> None:
         self.answers = list(answers)
-        self.given: list[int] = []
+        self.given: list[Errand] = []
 
     @property
     def idle(self) -> int:
         return 1 - len(self.given)
 
-    def give(self, segment: int, seam: Seam | None) -> None:
-        self.given.append(segment)
+    def give(self, errand: Errand) -> None:
+        self.given.append(errand)
 
-    def take(self) -> tuple[int, Rendered | None]:
+    def take(self, seconds: float) -> tuple[Errand, Rendered | None]:
         answer = self.answers.pop(0)
         if isinstance(answer, Exception):
             raise answer
         return self.given.pop(), answer
+
+    def end(self) -> None: ...
 
     def close(self) -> None: ...
 
@@ -165,9 +167,12 @@ def test_a_worker_that_would_make_other_bytes_is_refused_or_admitted(
     with prepared(source, model, settings(tmp_path / "out.mp4", workers=2)) as (plan, _):
         remember_choices(plan)
     other = settings(tmp_path / "out.mp4", workers=2, backend="torch")
-    with hired(plan, model, other) as crew, pytest.raises(UserError, match=r"bytes .*engine"):
+    with (
+        hired_for_clip(plan, model, other) as crew,
+        pytest.raises(UserError, match=r"bytes .*engine"),
+    ):
         run(plan, crew)
-    with hired(plan, model, replace(other, mixed=True)) as crew:
+    with hired_for_clip(plan, model, replace(other, mixed=True)) as crew:
         result = run(plan, crew)
     (tmp_path / "alone.mp4").write_bytes(alone)
     pairs = zip(read_pictures(result.output), read_pictures(tmp_path / "alone.mp4"), strict=True)
@@ -211,7 +216,7 @@ def test_the_first_of_devices_is_the_one_that_is_planned_for() -> None:
     assert engine_request(Settings(devices=("cuda:1",)), None).device == "cuda:1"
 
 
-def test_workers_share_the_cores_and_pictures_have_them_all(
+def test_workers_share_the_cores(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("cgvideo.requests.processor", lambda: SimpleNamespace(threads=8))
@@ -223,7 +228,7 @@ def test_workers_share_the_cores_and_pictures_have_them_all(
         (Settings(), None),
     ]:
         assert engine_request(chosen, None).threads == share
-        assert picture_request(chosen, False, None).threads == chosen.threads
+        assert of_one_worker(chosen, "cpu").threads == share
 
 
 def test_gpus_that_are_alike_make_one_plan(
