@@ -1,6 +1,6 @@
 """A folder of small pictures: all at once against one by one, in one run.
 
-    python benchmarks/folder.py [--pictures 500] [--model summer2winter] [--rounds 3]
+    python benchmarks/folder.py [--pictures 500] [--model summer2winter] [--rounds 3] [--workers 2]
 
 Pictures are drawn by formula in the sizes that folders of small pictures have, as JPEG. Three ways take turns,
 each on the same pictures into an empty folder, so that ratios hold on a machine whose speed drifts:
@@ -10,11 +10,15 @@ each on the same pictures into an empty folder, so that ratios hold on a machine
   and written before the next: what a loop over `cgvideo.folders.pictures.run_picture` does;
 - `by itself`: `convert_picture` for each, which opens the engine each time (a tenth of the pictures).
 
+With `--workers N` only two ways take turns: `one process`, with all cores, and `N workers`, which share the same
+cores. The beginning of their processes counts: the more pictures, the less it matters (`--pictures 500` and more).
+
 Engines come from the store; a first round that is not counted builds and measures them. Seconds of CPU a
 picture say more where others use the machine too: who waits with several threads waits less.
 """
 
 import argparse
+import os
 import statistics
 import tempfile
 import time
@@ -57,6 +61,16 @@ def whole_folder(source: Path, output: Path, model: Model) -> int:
     return run_folder(plan, model, EngineStore(), lambda path, settings: []).done
 
 
+def of_workers(count: int) -> Callable[[Path, Path, Model], int]:
+    """What converts by `run_folder` with so many workers."""
+
+    def convert(source: Path, output: Path, model: Model) -> int:
+        plan = plan_folder(source, model, Settings(output=output, workers=count))
+        return run_folder(plan, model, EngineStore(), lambda path, settings: []).done
+
+    return convert
+
+
 def one_by_one(source: Path, output: Path, model: Model) -> tuple[int, float]:
     """Convert with one engine, picture by picture; the number and the seconds without opening it."""
     settings = Settings()
@@ -77,30 +91,44 @@ def each_by_itself(source: Path, output: Path, model: Model) -> int:
     return len(pictures)
 
 
+def cpu_seconds() -> float:
+    """Of this process and of workers that have ended."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--pictures", type=int, default=500)
     parser.add_argument("--model", default="summer2winter")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--workers", type=int, help="compare so many with one process")
     asked = parser.parse_args()
     model = find_model(asked.model)
-    ways = {"folder": whole_folder, "one by one": one_by_one, "by itself": each_by_itself}
+    usual, ways = "one by one", {
+        "folder": whole_folder, "one by one": one_by_one, "by itself": each_by_itself,
+    }  # fmt: skip
+    if asked.workers:
+        crew = of_workers(asked.workers)
+        usual, ways = "one process", {"one process": whole_folder, f"{asked.workers} workers": crew}
     told: dict[str, list[tuple[float, float]]] = {way: [] for way in ways}
 
     def timed(
         work: Callable[[Path, Path, Model], int | tuple[int, float]], source: Path
     ) -> tuple[float, float]:
         with tempfile.TemporaryDirectory() as folder:
-            began, cpu_began = time.perf_counter(), time.process_time()
+            began, cpu_began = time.perf_counter(), cpu_seconds()
             done = work(source, Path(folder), model)
             count = done[0] if isinstance(done, tuple) else done
             seconds = done[1] if isinstance(done, tuple) else time.perf_counter() - began
-            return count / seconds, (time.process_time() - cpu_began) / count
+            return count / seconds, (cpu_seconds() - cpu_began) / count
 
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder)
         draw(source, asked.pictures)
         timed(whole_folder, source)  # builds and measures the engines
+        if asked.workers:
+            timed(crew, source)
         for _ in range(asked.rounds):
             for way, work in ways.items():
                 told[way].append(timed(work, source))
@@ -110,8 +138,8 @@ def main() -> None:
         cpu = statistics.median(seconds for _, seconds in rounds)
         each = ", ".join(f"{rate:.1f}" for rate, _ in rounds)
         print(
-            f"{way:12} median {middle[way]:.1f} pictures/s, {middle[way] / middle['one by one']:.2f} times;"
-            f" best {best[way]:.1f}, {best[way] / best['one by one']:.2f} times;"
+            f"{way:12} median {middle[way]:.1f} pictures/s, {middle[way] / middle[usual]:.2f} times;"
+            f" best {best[way]:.1f}, {best[way] / best[usual]:.2f} times;"
             f" {1000 * cpu:.0f} ms of CPU a picture ({each})"
         )
 

@@ -28,7 +28,7 @@ class Settings:
     or goes from 0 (frame by frame) to 1 (as steady as can be). `format` (of
     `cgvideo.codec.images.FORMATS`), `quality` (1 to 100) and `max_pixels` are for pictures;
     `include` and `exclude` (globs) and `skip_existing` for folders. `workers` processes share a clip's
-    segments, or one for each of `devices`, or those of the Ray cluster at `ray`; `mixed` admits
+    segments and a folder's pictures, or one for each of `devices`, or those of the Ray cluster at `ray`; `mixed` admits
     workers with another engine.
     """
 
@@ -110,6 +110,11 @@ class Settings:
             raise UserError(
                 "--devices are this machine's, and --ray is a cluster's",
                 "Give one of them; --device cuda takes the cluster's GPUs",
+            )
+        if self.ray and ":" in self.device:
+            raise UserError(
+                f"--device {self.device} names one GPU of one machine, and of a cluster Ray chooses",
+                "Give --device cuda",
             )
         if self.threads is not None and self.threads < 1:
             raise UserError(f"--threads {self.threads} is too few", "Give 1 or more")

@@ -131,7 +131,7 @@ def convert(
     ),
     workers: int | None = typer.Option(
         None,
-        help="Processes that share a clip's segments. Default: 1, or one for each of --devices.",
+        help="Processes that share a clip's segments and a folder's pictures. Default: 1, or one for each of --devices.",
     ),
     devices: str | None = typer.Option(
         None, help="Devices, one process each: cuda:0,cuda:1. Default: --device alone."

@@ -4,10 +4,10 @@ import logging
 import os
 import socket
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from cgvideo.workers.crew import A, Crew, E, Post
+from cgvideo.workers.crew import A, Crew, E, Hand, Post
 from engines.errors import UserError, first_line
 
 CONNECTING_SECONDS = 10.0
@@ -16,8 +16,8 @@ CONNECTING_SECONDS = 10.0
 class Cluster(Crew[E, A]):
     """A crew of `count` actors (None: as many as the cluster has room for), with the cores or GPU of each.
 
-    `address` is "auto" for the cluster that this machine is part of, or HOST:PORT. Ray restarts
-    an actor that was lost, elsewhere where its machine is gone.
+    `address` is "auto" for the cluster that this machine is part of, or HOST:PORT. In place of one
+    that was lost there is a new one as soon as some machine has room for it.
 
     Raises:
         UserError: Ray is not installed, or there is no such cluster.
@@ -40,10 +40,13 @@ class Cluster(Crew[E, A]):
                 "Give fewer --workers, or fewer --threads",
             )
         remote = self._ray.remote(
-            num_cpus=cores, num_gpus=gpus, max_restarts=-1, max_task_retries=0
+            num_cpus=cores, num_gpus=gpus, max_restarts=0, max_task_retries=0
         )(_Actor)
-        self._idle = deque(remote.remote(post, device) for _ in range(count))
+        self._hire: Callable[[], Any] = lambda: remote.remote(post, device)
+        self._idle = deque(self._hire() for _ in range(count))
         self._busy: dict[Any, tuple[E, Any]] = {}
+        self._coming: dict[Any, Any] = {}
+        """those in place of the lost, until they are there"""
 
     @property
     def idle(self) -> int:
@@ -54,26 +57,37 @@ class Cluster(Crew[E, A]):
         self._busy[actor.do.remote(errand)] = errand, actor
 
     def take(self, seconds: float) -> tuple[E, A | None] | None:
-        ready, _ = self._ray.wait(list(self._busy), num_returns=1, timeout=seconds)
+        ready, _ = self._ray.wait([*self._busy, *self._coming], num_returns=1, timeout=seconds)
         if not ready:
             return None
+        died = self._ray.exceptions.RayActorError
+        if ready[0] in self._coming:
+            actor = self._coming.pop(ready[0])
+            try:
+                self._ray.get(ready[0])
+                self._idle.append(actor)
+            except died:
+                self._replace(actor)
+            return None
         errand, actor = self._busy.pop(ready[0])
-        self._idle.append(actor)
         try:
             answer: A = self._ray.get(ready[0])
         except self._ray.exceptions.RayTaskError as error:
             raise (error.cause if isinstance(error.cause, UserError) else error) from None
-        except self._ray.exceptions.ActorDiedError as error:
-            # Of a constructor that raised, Ray tells in the death what it was.
-            if "UserError" in str(error):
-                raise UserError(_reason(error)) from None
+        except died:
+            self._replace(actor)
             return errand, None
-        except self._ray.exceptions.RayActorError:
-            return errand, None
+        self._idle.append(actor)
         return errand, answer
 
+    def _replace(self, lost: Any) -> None:
+        self._ray.kill(lost)  # whatever it was that made it unreachable
+        actor = self._hire()
+        self._coming[actor.process.remote()] = actor
+
     def end(self) -> None:
-        for actor in (*self._idle, *(actor for _, actor in list(self._busy.values()))):
+        busy = [actor for _, actor in list(self._busy.values())]
+        for actor in [*self._idle, *busy, *list(self._coming.values())]:
             self._ray.kill(actor)
 
     def close(self) -> None:
@@ -85,9 +99,13 @@ class _Actor:
     """A worker, as Ray begins it."""
 
     def __init__(self, post: Post[Any, Any], device: str) -> None:
-        self._hand = post.hand(device)
+        self._post = post
+        self._device = device
+        self._hand: Hand[Any, Any] | None = None
 
     def do(self, errand: Any) -> Any:
+        # Begun here: of a constructor that raises, Ray tells only that an actor has died.
+        self._hand = self._hand or self._post.hand(self._device)
         return self._hand.do(errand)
 
     def process(self) -> int:
@@ -123,8 +141,3 @@ def _reach(address: str) -> None:
     host, _, port = address.rpartition("://")[2].rpartition(":")
     if port.isdigit():
         socket.create_connection((host, int(port)), CONNECTING_SECONDS).close()
-
-
-def _reason(error: BaseException) -> str:
-    lines = [line for line in str(error).splitlines() if "UserError" in line]
-    return lines[-1].partition("UserError: ")[2] if lines else first_line(error)

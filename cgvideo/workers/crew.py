@@ -56,7 +56,8 @@ class Crew(ABC, Generic[E, A]):
     def take(self, seconds: float) -> tuple[E, A | None] | None:
         """Wait for an errand that was given out: with its answer, or None if its worker died.
 
-        None if nothing came within `seconds`. Raises what the worker raised.
+        None if nothing came within `seconds`, but a worker in place of a dead one, maybe. Raises
+        what the worker raised.
         """
 
     @abstractmethod
@@ -98,7 +99,7 @@ def shared_out(
                     break
                 crew.give(errand)
                 in_hand += 1
-            if not in_hand:
+            if not in_hand and (stop.wanted or not again):
                 return
             if stop.wanted:
                 patient_until = patient_until or time.monotonic() + PATIENCE_SECONDS

@@ -1,22 +1,27 @@
-"""Segments as tasks of a Ray cluster: a real one, of two workers on this machine."""
+"""Segments and pictures as tasks of a Ray cluster: a real one, of two workers on this machine."""
 
 import os
 import signal
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from clips import make_clip
 from generators import SMALL, random_model
+from PIL import Image
 
-from cgvideo.interface import convert_video
+from cgvideo.folders.sharing import Sharing
+from cgvideo.interface import convert_folder, convert_video
 from cgvideo.pipeline import run
 from cgvideo.plan import SEGMENT_FRAMES
 from cgvideo.prepare import prepared, remember_choices
 from cgvideo.settings import Settings
+from cgvideo.workers.cluster import Cluster
 from cgvideo.workers.hire import hired_for_clip
-from cgvideo.workers.worker import Errand
 from engines.errors import UserError
 from engines.library import find_model
 from engines.model_file import Model, write_model
@@ -67,19 +72,80 @@ def test_a_cluster_makes_the_bytes_of_one_process_though_a_worker_is_killed(
     with prepared(source, model, chosen) as (plan, _):
         remember_choices(plan)
     with hired_for_clip(plan, model, chosen) as crew:
-        give, given = crew.give, []
-
-        def killing(errand: Errand) -> None:
-            give(errand)
-            given.append(errand)
-            if len(given) == 2:
-                (_, actor) = next(each for each in crew._busy.values() if each[0] == errand)
-                os.kill(ray.get(actor.process.remote()), signal.SIGKILL)
-
-        crew.give = killing
+        given = killing_the_second(crew)
         result = run(plan, crew)
     assert len(given) > 4  # one of them twice
     assert result.output.read_bytes() == alone.output.read_bytes()
+
+
+def killing_the_second(crew: Cluster[Any, Any]) -> list[Any]:
+    """Kill the worker that is given the second errand, at once; all errands that are given."""
+    given: list[Any] = []
+    give = crew.give
+    # Of who is busy one could not ask it.
+    processes = {actor: ray.get(actor.process.remote()) for actor in crew._idle}
+
+    def giving(errand: Any) -> None:
+        give(errand)
+        given.append(errand)
+        if len(given) == 2:
+            (_, actor) = next(each for each in crew._busy.values() if each[0] == errand)
+            os.kill(processes[actor], signal.SIGKILL)
+
+    crew.give = giving  # type: ignore[method-assign]
+    return given
+
+
+def test_a_cluster_makes_the_pictures_of_one_process_though_a_worker_is_killed(
+    source: Path, model: Model, cluster: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(0)
+    (tmp_path / "in").mkdir()
+    for number in range(24):
+        size = [(48, 64), (40, 36)][number % 2]
+        pixels = rng.integers(0, 256, (*size, 3), np.uint8)
+        Image.fromarray(pixels).save(tmp_path / f"in/{number:02}.jpg")
+    alone = convert_folder(tmp_path / "in", model, settings(tmp_path / "alone"))
+    given: list[list[Any]] = []
+    share_out = Sharing.run
+
+    def killing(whole: Sharing, tasks: Any, count: int) -> None:
+        assert isinstance(whole._crew, Cluster)
+        given.append(killing_the_second(whole._crew))
+        share_out(whole, tasks, count)
+
+    monkeypatch.setattr(Sharing, "run", killing)
+    chosen = settings(tmp_path / "out", ray=cluster, workers=2)
+    result = convert_folder(tmp_path / "in", model, chosen)
+    assert sum(len(errand) for errand in given[0]) > 24
+    assert (result.done, result.failed) == (alone.done, 0) == (24, 0)
+    for path in (tmp_path / "in").iterdir():
+        assert (result.output / path.name).read_bytes() == (alone.output / path.name).read_bytes()
+    assert len(list(result.output.iterdir())) == 25
+
+
+def test_workers_of_a_cluster_are_ended_at_once(
+    source: Path, model: Model, cluster: str, tmp_path: Path
+) -> None:
+    chosen = settings(tmp_path / "out.mp4", ray=cluster, workers=1)
+    with prepared(source, model, chosen) as (plan, _):
+        remember_choices(plan)
+    with hired_for_clip(plan, model, chosen) as crew:
+        assert isinstance(crew, Cluster)
+        process = ray.get(crew._idle[0].process.remote())
+        plan.work_folder.mkdir(parents=True)
+        crew.give((0, None))
+        crew.end()
+        until = time.monotonic() + 5
+        while Path(f"/proc/{process}").exists():
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        assert crew.take(10) == ((0, None), None)
+
+
+def test_a_gpu_of_a_cluster_has_no_number() -> None:
+    with pytest.raises(UserError, match="Ray chooses"):
+        Settings(ray="auto", device="cuda:1")
 
 
 def test_what_a_worker_cannot_see_is_said(

@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,6 +11,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from clips import make_clip, read_pictures
+from commandline import running
 from generators import SMALL, random_model
 
 from cgvideo.interface import convert_video
@@ -19,7 +21,7 @@ from cgvideo.prepare import prepared, remember_choices
 from cgvideo.progress import Silent, StageTimes, Stopped, StopRequest
 from cgvideo.requests import CLUSTER_CORES, engine_request, of_one_worker
 from cgvideo.settings import Settings
-from cgvideo.workers.crew import TRIES, Crew
+from cgvideo.workers.crew import TRIES, Crew, shared_out
 from cgvideo.workers.hire import hired_for_clip
 from cgvideo.workers.processes import Processes
 from cgvideo.workers.worker import Errand, Rendered
@@ -197,6 +199,86 @@ def test_stopping_keeps_what_is_in_hand(
     result = convert_video(source, model, chosen)
     assert result.output.read_bytes() == alone
     assert result.frames_rendered == FRAMES - stopped.value.frames_done
+
+
+def test_who_wants_to_stop_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cgvideo.workers.crew.PATIENCE_SECONDS", 0.1)
+    stop, ended = StopRequest(), []
+
+    class Dumb(Imagined):
+        """A worker that does not answer, least of all when one wants to stop."""
+
+        def take(self, seconds: float) -> None:  # type: ignore[override]
+            stop.wanted = True
+            stop.end_others()
+            time.sleep(0.01)
+
+        def end(self) -> None:
+            ended.append(True)
+
+    crew = Dumb()
+    errands: Iterator[Errand] = iter([(0, None), (1, None)])
+    assert list(shared_out(crew, errands, lambda errand: [errand], stop)) == []
+    assert crew.given == [(0, None)]
+    asked = len(ended)
+    stop.end_others()
+    assert len(ended) == asked > 0  # afterwards it is the crew's no longer
+
+
+def children(process: int) -> set[int]:
+    """Processes that a process has begun."""
+    found = Path(f"/proc/{process}/task").glob("*/children")
+    return {int(number) for path in found for number in path.read_text().split()}
+
+
+def is_there(process: int) -> bool:
+    try:
+        state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state not in "ZX"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="processes are found in /proc")
+@pytest.mark.parametrize("way", ["Ctrl-C twice", "kill -9"])
+def test_workers_end_with_the_program_that_began_them(
+    source: Path, model: Model, tmp_path: Path, environment: dict[str, str], way: str
+) -> None:
+    options = ("-m", str(model.path), "-o", str(tmp_path / "out.mp4"), *LONG)
+    with running(source, environment, *options) as (process, wait_for):
+        wait_for("plan")
+        until = time.monotonic() + 60
+        while not list(tmp_path.glob(".out.mp4.cgvideo/*/.*.partial*")):  # they are at work
+            assert time.monotonic() < until
+            time.sleep(0.02)
+        workers = children(process.pid)
+        assert len(workers) >= 2
+        if way == "kill -9":
+            process.kill()
+        else:
+            process.send_signal(signal.SIGINT)
+            wait_for("stopping")
+            process.send_signal(signal.SIGINT)
+        assert process.wait(5) in (130, -signal.SIGKILL)
+        until = time.monotonic() + 3
+        while any(map(is_there, workers)):
+            assert time.monotonic() < until
+            time.sleep(0.02)
+
+
+LONG = (
+    "--workers",
+    "2",
+    "--threads",
+    "1",
+    "--precision",
+    "fp32",
+    "--codec",
+    "av1",
+    "--preset",
+    "0",
+)
 
 
 def test_settings_that_contradict_are_refused() -> None:
