@@ -10,7 +10,8 @@ import numpy as np
 
 from cgvideo.codec.encode import CODECS
 from cgvideo.frame import Frame, TranslatedFrame
-from cgvideo.plan import Plan
+from cgvideo.plan import SEGMENT_FRAMES, Plan
+from cgvideo.settings import Settings
 from cgvideo.stages.smoothing import REACH, smoothed
 from cgvideo.stages.tiled_engine import TiledEngine
 from cgvideo.stages.translate import padded_size
@@ -25,6 +26,8 @@ class Estimate:
     seconds: float | None
     disk_bytes: int | None
     free_bytes: int
+    workers: int | None = 1
+    """how many share the work; None: it is for one, of nobody knows how many"""
 
 
 T = TypeVar("T")
@@ -32,8 +35,12 @@ SMALL = (270, 480)
 OVERHEAD = 1.08  # decoding and encoding beside the engine
 
 
-def estimate(plan: Plan, engine: Engine) -> Estimate:
-    """Time one batch of the engine, and reckon."""
+def estimate(plan: Plan, engine: Engine, settings: Settings) -> Estimate:
+    """Time one batch of the engine, and reckon for as many workers as the settings ask for.
+
+    Workers have an engine each, and of a cluster all they need; on one machine they share the cores
+    that smoothing works with.
+    """
     height, width = padded_size(
         plan.work_size or plan.size, engine.spec.multiple_of, engine.spec.minimum_size
     )
@@ -46,10 +53,13 @@ def estimate(plan: Plan, engine: Engine) -> Estimate:
         statistics, measured = _timed(lambda: engine.measure(gray[:1]))
         given = [statistics]
     _, took = _timed(lambda: engine(gray, *given))
-    per_frame = took / plan.batch * OVERHEAD + measured / (plan.anchor_interval or 1)
+    frames, workers = plan.expected_frames, settings.hands
+    at_once = _at_once(frames, workers or 1)
+    per_frame = (took / plan.batch * OVERHEAD + measured / (plan.anchor_interval or 1)) / at_once
     if plan.smooth:
-        per_frame += _smoothing_seconds(plan.size)
-    frames = plan.expected_frames
+        per_frame += _smoothing_seconds(plan.size) / (at_once if settings.ray else 1)
+    if settings.by_several:  # segments begin and end among frames of their neighbours
+        per_frame *= 1 + 2 * plan.smoothing_reach / SEGMENT_FRAMES
     rows, columns = plan.encoding.size
     bits = CODECS[plan.encoding.codec].bits_per_pixel * rows * columns
     return Estimate(
@@ -57,7 +67,14 @@ def estimate(plan: Plan, engine: Engine) -> Estimate:
         None if frames is None else frames * per_frame,
         None if frames is None else round(frames * bits / 8 * 2),  # the parts, and the joined file
         shutil.disk_usage(plan.output.parent).free,
+        workers,
     )
+
+
+def _at_once(frames: int | None, workers: int) -> float:
+    """How many workers are busy on the whole: a short clip has few segments."""
+    segments = workers if frames is None else max(1, -(-frames // SEGMENT_FRAMES))
+    return segments / -(-segments // workers)
 
 
 def _smoothing_seconds(size: tuple[int, int]) -> float:

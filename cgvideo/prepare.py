@@ -24,6 +24,7 @@ from cgvideo.settings import Settings
 from cgvideo.stages.tiled_engine import open_tiled
 from engines.atomic import replacing
 from engines.engine import Engine, EngineRequest
+from engines.errors import UserError
 from engines.model_file import Model
 from engines.store import EngineStore
 
@@ -50,7 +51,16 @@ def prepared(
     if streams is None and frames is not None and frames < MEASURED_FROM_FRAMES:
         streams = 1
     request = replace(request, streams=streams)
-    with open_tiled(model, tiling, request, store) as engine:
+    try:
+        opened = open_tiled(model, tiling, request, store)
+    except UserError as error:
+        if settings.ray is None:
+            raise
+        raise UserError(
+            f"{error.problem}, and the plan for the cluster is made here",
+            "Start this on a machine like the workers'",
+        ) from error
+    with opened as engine:
         yield make_plan(clip, model, engine, settings, output), engine
 
 

@@ -136,6 +136,13 @@ class Settings:
         return bool(self.ray or len(self.devices) > 1 or (self.workers or 1) > 1)
 
     @property
+    def hands(self) -> int | None:
+        """How many processes do the work; None: as many as a cluster has room for."""
+        if self.ray and self.workers is None:
+            return None
+        return len(self.devices) or self.workers or 1
+
+    @property
     def sharers(self) -> int:
         """How many processes share the memory of one device; in a cluster that is not known."""
         if self.ray:

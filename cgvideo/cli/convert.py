@@ -366,7 +366,7 @@ def convert_video(
     display.preparing(source)
     with ExitStack() as opened:
         plan, engine = opened.enter_context(prepared(source, model, settings, store))
-        display.explain(plan, engine, model, estimate(plan, engine))
+        display.explain(plan, engine, model, estimate(plan, engine, settings))
         if dry_run:
             return None
         interruption.rendering = True

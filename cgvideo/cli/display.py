@@ -307,6 +307,7 @@ class JsonDisplay(Watch):
             engine=engine.description,
             why=engine.why,
             seconds=cost.seconds,
+            workers=cost.workers,
             disk_bytes=cost.disk_bytes,
             with_max_size=dict([smaller]) if smaller else {},
             notices=list(plan.notices),

@@ -178,7 +178,8 @@ def cost_line(plan: Plan, cost: Estimate) -> str:
     """Time and disk, and what a smaller size would save."""
     if cost.seconds is None or cost.disk_bytes is None:
         return f"{cost.seconds_per_frame:.2f} s a frame; the clip does not say how long it is"
-    text = f"about {span(cost.seconds)} and {size_text(cost.disk_bytes)} of disk"
+    by = {None: " by one worker alone", 1: ""}.get(cost.workers, f" by {cost.workers} workers")
+    text = f"about {span(cost.seconds)}{by} and {size_text(cost.disk_bytes)} of disk"
     if cost.disk_bytes > cost.free_bytes:
         text += f" (only {size_text(cost.free_bytes)} are free)"
     smaller = cost_of_smaller(plan, cost)

@@ -14,6 +14,7 @@ from clips import make_clip, read_pictures
 from commandline import running
 from generators import SMALL, random_model
 
+from cgvideo.estimate import estimate
 from cgvideo.interface import convert_video
 from cgvideo.pipeline import Result, run
 from cgvideo.plan import SEGMENT_FRAMES, make_plan
@@ -279,6 +280,40 @@ LONG = (
     "--preset",
     "0",
 )
+
+
+def test_an_estimate_knows_that_workers_share_the_cores(
+    source: Path, model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cgvideo.estimate._timed", lambda call: (call(), 1.0))
+    monkeypatch.setattr("cgvideo.estimate._smoothing_seconds", lambda size: 10.0)
+    with prepared(source, model, settings(tmp_path / "out.mp4")) as (plan, engine):
+
+        def seconds(smooth: float, **more: object) -> float:
+            chosen = settings(tmp_path / "out.mp4", **more)
+            cost = estimate(replace(plan, smooth=smooth, batch=1), engine, chosen)
+            assert cost.seconds is not None
+            return (
+                cost.seconds
+                / FRAMES
+                / (1 + (6 / SEGMENT_FRAMES if chosen.by_several and smooth else 0))
+            )
+
+        one = seconds(0)
+        # Of three segments two workers make two and one, so they take two thirds of the time.
+        assert seconds(0, workers=2) == pytest.approx(one * 2 / 3)
+        assert seconds(0, workers=9) == pytest.approx(one / 3)
+        assert seconds(1, workers=3) == pytest.approx(one / 3 + 10)
+        assert seconds(1, workers=3, ray="auto") == pytest.approx((one + 10) / 3)
+        assert seconds(1, ray="auto") == pytest.approx(one + 10)
+
+
+def test_a_plan_that_cannot_be_made_here_says_so(
+    source: Path, model: Model, tmp_path: Path
+) -> None:
+    chosen = settings(tmp_path / "out.mp4", ray="auto", backend="tensorrt", device="cuda")
+    with pytest.raises(UserError, match="plan for the cluster is made here"):
+        prepared(source, model, chosen).__enter__()
 
 
 def test_settings_that_contradict_are_refused() -> None:
