@@ -82,6 +82,6 @@ def alone(settings: Settings) -> Settings:
 def _share(settings: Settings) -> int | None:
     """Each worker's share of the cores; None for all of them."""
     if settings.ray:
-        return CLUSTER_CORES
+        return min(CLUSTER_CORES, processor().threads)
     workers = settings.workers or len(settings.devices)
     return max(1, processor().threads // workers) if workers > 1 else None
