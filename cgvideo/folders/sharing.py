@@ -53,7 +53,7 @@ class Sharing:
         errands = self._errands(tasks, count)
         for errand, made in shared_out(self._crew, errands, self._bury, self._stop):
             self._deaths_in_a_row = 0
-            self._pixels_at_once = _pixels(errand) / made.seconds * ERRAND_SECONDS
+            self._pixels_at_once = _pixels(errand) / max(made.seconds, 0.001) * ERRAND_SECONDS
             self._compare(made)
             finished = [(entry, path) for entry, path in made.entries if path is not None]
             self._manifest.take_in(finished)

@@ -11,6 +11,7 @@ import pytest
 from clips import INTRA_REFRESH, OPEN_GOP, flip_bytes, make_clip, number_in, read_numbers
 
 from cgvideo.codec import decode
+from cgvideo.codec.color import ToRgb
 from cgvideo.codec.decode import Seam, VideoSource
 from cgvideo.codec.probe import probe
 from cgvideo.frame import Damage, Frame
@@ -136,6 +137,28 @@ def test_a_good_seek_saves_decoding(tmp_path: Path, pictures: Pictures) -> None:
     pictures.count = 0
     told(source.frames(seam_at(straight, 250)))
     assert pictures.count < 150
+
+
+def test_what_is_only_counted_is_not_made_rgb(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = source_of(make_clip(tmp_path / "in.mp4", 30))
+    straight = told(source.frames())
+    developed: list[int] = []
+    real = ToRgb.__call__
+
+    def counted(converter: ToRgb, picture: Any) -> Any:
+        developed.append(picture.pts)
+        return real(converter, picture)
+
+    monkeypatch.setattr(ToRgb, "__call__", counted)
+    pictures = list(source.undeveloped())
+    assert [(number, picture.pts) for number, picture in pictures] == [
+        (number, pts) for number, pts, _ in straight
+    ]
+    assert not developed
+    assert told(iter([pictures[9][1].frame(9)])) == [straight[9]]
+    assert len(developed) == 1
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".ts"])
