@@ -11,6 +11,7 @@ from cgvideo.codec.probe import probe
 from cgvideo.journal import CHOICES_NAME
 from cgvideo.plan import (
     Plan,
+    check_start,
     choose_output,
     engine_pixels,
     engine_size,
@@ -39,6 +40,7 @@ def prepared(
     Nothing is written yet but what `store` keeps.
     """
     clip = probe(source)
+    check_start(clip, settings)
     output = choose_output(source, model.name, settings, usual_suffix(clip, settings))
     size = working_size(clip.upright_size, settings.max_size)
     size = engine_size(working_size(size, settings.work_size), model)

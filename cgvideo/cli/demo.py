@@ -4,6 +4,8 @@ from pathlib import Path
 
 import typer
 
+from cgvideo.cli.completing import models
+
 NAME = "cgvideo-demo"
 SAMPLE_RATE = 48_000
 
@@ -13,7 +15,11 @@ def demo(
         Path(), "--output", "-o", help="Existing folder to write into. Default: the current one."
     ),
     model: str = typer.Option(
-        "summer2winter", "--model", "-m", help="A name from `cgvideo models`, or a model file."
+        "summer2winter",
+        "--model",
+        "-m",
+        help="A name from `cgvideo models`, or a model file.",
+        autocompletion=models,
     ),
     debug: bool = typer.Option(
         False, "--debug", help="Show tracebacks instead of one-line errors."
@@ -44,7 +50,7 @@ def demo(
     beside = folder / f"{NAME}.{found.name}.compare.mp4"
     picture = folder / f"{NAME}.{found.name}.png"
 
-    display.note("drawing a summer valley by formula …")
+    display.note("drawing a summer valley by formula, a few seconds …")
     music = sound(SECONDS, SAMPLE_RATE)
     write_clip(source, frames(), FRAME_RATE, music, SAMPLE_RATE)
     settings = Settings(output=translated, overwrite=True)
@@ -52,6 +58,7 @@ def demo(
         lambda interruption: convert_one(source, found, settings, display, interruption), display
     )
 
+    display.note("putting both side by side …")
     clips = (VideoSource(clip, clip.upright_size) for clip in map(probe, (source, translated)))
     pairs = zip(*(clip.frames() for clip in clips), strict=True)
     together = [side_by_side(before.pixels, after.pixels) for before, after in pairs]

@@ -39,7 +39,7 @@ def list_them(as_json: bool = typer.Option(False, "--json", help="Report as JSON
         return
     table = Table(box=None, pad_edge=False)
     for heading in ("model", "form", "size", "precision", "runtime", "MB", "parity", "last used"):
-        table.add_column(heading, overflow="fold")
+        table.add_column(heading, overflow="fold", no_wrap=heading in ("model", "form", "MB"))
     for entry in entries:
         key, facts = entry.key, entry.facts
         if key.get("what"):
