@@ -274,9 +274,14 @@ def read_settings(path: Path) -> dict[str, Any]:
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise UserError(f"{path} cannot be read ({error.strerror or error})") from error
+        raise UserError(
+            f"{path} cannot be read ({error.strerror or error})", "Check the path"
+        ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is no TOML ({error})") from error
+        raise UserError(
+            f"{path} is no TOML ({error})",
+            "Write NAME = VALUE, a line each, as config.toml of a run has it",
+        ) from error
     for name in ("source", "target", "test_source", "test_target", "source_list", "target_list"):
         if isinstance(values.get(name), str):
             values[name] = str(path.parent / Path(values[name]).expanduser())
