@@ -8,6 +8,12 @@ from cgvideo.cli.completing import models
 
 NAME = "cgvideo-demo"
 SAMPLE_RATE = 48_000
+NEXT = """
+Now a clip of your own:
+  cgvideo convert YOURS.mp4 --model {model} --dry-run                  what it will take
+  cgvideo convert YOURS.mp4 --model {model} --start 5 --duration 4     four seconds of it
+  cgvideo convert YOURS.mp4 --model {model}                            all of it, with its sound
+Pictures and folders work the same way. Other looks: cgvideo models; one of your own: cgvideo train."""
 
 
 def demo(
@@ -68,6 +74,7 @@ def demo(
         (source, "the summer clip"),
         (translated, "translated"),
         (beside, "both side by side"),
-        (picture, "a picture of before and after"),
+        (picture, "before and after"),
     ):
-        typer.echo(f"{path.resolve()}  {what}")
+        typer.echo(f"{what + ':':{len('both side by side:')}} {path.resolve()}")
+    typer.echo(NEXT.format(model=found.name))
