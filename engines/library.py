@@ -108,6 +108,8 @@ def describe_model(name_or_path: str, facts: Mapping[str, str]) -> Path:
 
     Raises UserError for a model that comes with the program, and for what may not be written.
     """
+    from engines.model_file import write_model
+
     model = find_model(name_or_path)
     assert model.path is not None
     if any(entry.built_in and entry.path == model.path for entry in list_models()):

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from commandline import Cli
 
-torch = pytest.importorskip("torch")
+pytest.importorskip("torch")
 
+import torch
 from tiny_run import BLUE, ORANGE, make_domain, texture
 
 from cgvideo.codec.render import write_clip
