@@ -13,7 +13,8 @@ import sysconfig
 import tempfile
 import venv
 from pathlib import Path
-from urllib.request import Request, urlopen
+from urllib.parse import urlparse
+from urllib.request import Request, url2pathname, urlopen
 
 ROOT = Path(__file__).parents[1]
 
@@ -43,9 +44,10 @@ def size(folder: Path) -> int:
 
 
 def length(url: str) -> int:
-    """Bytes at an address, without getting them; of a local folder none."""
+    """Bytes of a wheel, without getting it; of this project's folder none."""
     if url.startswith("file:"):
-        return 0
+        file = Path(url2pathname(urlparse(url).path))
+        return file.stat().st_size if file.is_file() else 0
     with urlopen(Request(url, method="HEAD")) as answer:
         return int(answer.headers["Content-Length"])
 
