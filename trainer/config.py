@@ -245,7 +245,10 @@ def config_from(*layers: Mapping[str, Any]) -> TrainConfig:
         values["target"] = values["source"]
     for name in ("name", "source", "target"):
         if name not in values:
-            raise UserError(f"{_flag(name)} is missing", "See cgvideo train --help")
+            raise UserError(
+                f"{_flag(name)} is missing",
+                "Give a folder that holds trainA and trainB, or --name, --source and --target",
+            )
     return TrainConfig(**values)
 
 
