@@ -39,7 +39,7 @@ def list_them(as_json: bool = typer.Option(False, "--json", help="Report as JSON
         return
     table = Table(box=None, pad_edge=False)
     for heading in ("model", "form", "size", "precision", "runtime", "MB", "parity", "last used"):
-        table.add_column(heading, overflow="fold", no_wrap=heading in ("model", "form", "MB"))
+        table.add_column(heading, overflow="fold", no_wrap=heading != "runtime")
     for entry in entries:
         key, facts = entry.key, entry.facts
         if key.get("what"):
@@ -53,7 +53,7 @@ def list_them(as_json: bool = typer.Option(False, "--json", help="Report as JSON
             key.get("runtime", "").split("-")[0],
             f"{entry.bytes / 1e6:.1f}",
             f"{facts['psnr']:.1f} dB" if isinstance(facts.get("psnr"), float) else "",
-            f"{entry.used.astimezone():%Y-%m-%d %H:%M}",
+            f"{entry.used.astimezone():%Y-%m-%d}",
         )
     if table.row_count:
         Console(highlight=False, markup=False).print(table)
