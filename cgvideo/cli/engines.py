@@ -38,8 +38,9 @@ def list_them(as_json: bool = typer.Option(False, "--json", help="Report as JSON
             )
         return
     table = Table(box=None, pad_edge=False)
-    for heading in ("model", "form", "size", "precision", "runtime", "MB", "parity", "last used"):
-        table.add_column(heading, overflow="fold", no_wrap=heading != "runtime")
+    for heading in ("model", "form", "size", "in", "runtime", "MB", "parity", "last used"):
+        wide = heading == "runtime"  # its name and version may stand below each other
+        table.add_column(heading, overflow="fold", no_wrap=not wide, min_width=9 * wide)
     for entry in entries:
         key, facts = entry.key, entry.facts
         if key.get("what"):
