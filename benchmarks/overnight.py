@@ -11,6 +11,7 @@ too; `--work-size` is small, so that an hour of clip does not take a night. Both
 import argparse
 import json
 import random
+import resource
 import subprocess
 import sys
 import tempfile
@@ -69,6 +70,12 @@ def command(source: Path, output: Path, model: str, work_size: int) -> list[str]
     return [sys.executable, "-m", "cgvideo", "convert", str(source), *options]
 
 
+def cpu_seconds() -> float:
+    """Of all processes that were started and have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 def undisturbed(wanted: list[str]) -> float:
     """Convert without a disturbance; seconds that it took."""
     began = time.perf_counter()
@@ -103,9 +110,8 @@ def killed_again_and_again(
 
 def _told(log: Path, output: Path, seconds: float) -> Kill:
     """What a run had come to when it was killed, by its last events and the journal."""
-    events: list[dict[str, Any]] = []
-    for line in log.read_bytes().split(b"\n")[:-1]:  # the last line is torn, or empty
-        events.append(json.loads(line))
+    lines = log.read_bytes().split(b"\n")[:-1]  # the last is torn, or empty
+    events: list[dict[str, Any]] = [json.loads(line) for line in lines]
     journals = work_folder_of(output).glob("*/journal.jsonl")
     committed = sum(len(part.pts) for journal in journals for part in recorded(journal))
     frames = [event["frame"] for event in events if event["event"] in ("resumed", "progress")]
@@ -133,7 +139,9 @@ def main() -> None:
         short = folder / "short.mp4"  # what is measured once and kept is not counted
         draw(short, 10 / 3600)
         undisturbed(command(short, folder / "out.mp4", asked.model, asked.work_size))
+        used = [cpu_seconds()]
         alone = undisturbed(command(source, whole, asked.model, asked.work_size))
+        used.append(cpu_seconds())
         print(f"undisturbed: {alone:.0f} s", flush=True)
         took, kills = killed_again_and_again(
             command(source, broken, asked.model, asked.work_size),
@@ -141,6 +149,7 @@ def main() -> None:
             asked.between,
             random.Random(asked.seed),
         )
+        used.append(cpu_seconds())
         same = file_sha256(whole) == file_sha256(broken)
         left = [path.name for path in folder.iterdir() if path.name.startswith(".")]
         frames = round(asked.hours * 3600 * RATE)
@@ -148,8 +157,8 @@ def main() -> None:
         lost = sum(kill.lost for kill in kills)
         print(f"| clip | {frames} frames, {-(-frames // SEGMENT_FRAMES)} segments |")
         print("|---|---|")
-        print(f"| undisturbed | {alone:.0f} s |")
-        print(f"| killed | {took:.0f} s |")
+        print(f"| undisturbed | {alone:.0f} s, {used[1] - used[0]:.0f} s of CPU |")
+        print(f"| killed | {took:.0f} s, {used[2] - used[1]:.0f} s of CPU |")
         print(f"| kills | {', '.join(f'{count} {what}' for what, count in during.items())} |")
         print(f"| seconds from start to kill | {min(k.seconds for k in kills):.0f} to"
               f" {max(k.seconds for k in kills):.0f} |")  # fmt: skip

@@ -84,7 +84,7 @@ def with_the_identity(source: Path) -> Conversion:
 
 
 def test_a_power_cut_at_any_moment_loses_no_committed_segment(tmp_path: Path) -> None:
-    frames = 2 * SEGMENT + 3
+    frames = SEGMENT + 3
     source = make_clip(tmp_path / "in.mp4", frames, size=(32, 32), audio="aac")
     assert_it_goes_on_from_every_cut(with_the_identity(source), frames, tmp_path)
 
