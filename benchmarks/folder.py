@@ -7,7 +7,7 @@ each on the same pictures into an empty folder, so that ratios hold on a machine
 
 - `folder`: `cgvideo convert DIR`, as `run_folder` does it, with the engines that it opens;
 - `one by one`: one engine of any size, opened once and not counted, and each picture read, translated
-  and written before the next: what a loop over `cgvideo.pictures.run_picture` does;
+  and written before the next: what a loop over `cgvideo.folders.pictures.run_picture` does;
 - `by itself`: `convert_picture` for each, which opens the engine each time (a tenth of the pictures).
 
 Engines come from the store; a first round that is not counted builds and measures them. Seconds of CPU a
@@ -26,9 +26,9 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from cgvideo.folder import plan_folder
-from cgvideo.folder_run import run_folder
-from cgvideo.pictures import PictureEngine, convert_picture, plan_picture, run_picture
+from cgvideo.folders.folder import plan_folder
+from cgvideo.folders.folder_run import run_folder
+from cgvideo.folders.pictures import PictureEngine, convert_picture, plan_picture, run_picture
 from cgvideo.settings import Settings
 from engines.library import find_model
 from engines.model_file import Model

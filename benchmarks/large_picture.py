@@ -16,9 +16,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cgvideo import tiled_engine
-from cgvideo.pictures import prepared_picture, run_picture
+from cgvideo.folders.pictures import prepared_picture, run_picture
 from cgvideo.settings import Settings
+from cgvideo.stages import tiled_engine
 from engines.library import find_model
 from engines.store import EngineStore
 

@@ -11,9 +11,9 @@ import numpy as np
 from cgvideo.codec.encode import CODECS
 from cgvideo.frame import Frame, TranslatedFrame
 from cgvideo.plan import Plan
-from cgvideo.smoothing import REACH, smoothed
-from cgvideo.tiled_engine import TiledEngine
-from cgvideo.translate import padded_size
+from cgvideo.stages.smoothing import REACH, smoothed
+from cgvideo.stages.tiled_engine import TiledEngine
+from cgvideo.stages.translate import padded_size
 from engines.engine import Engine
 
 

@@ -9,21 +9,21 @@ from numpy.typing import NDArray
 
 from cgvideo.codec.images import is_picture
 from cgvideo.codec.join import FORMATS
-from cgvideo.folder import plan_folder
-from cgvideo.folder_run import FolderResult, run_folder
+from cgvideo.folders.folder import plan_folder
+from cgvideo.folders.folder_run import FolderResult, run_folder
+from cgvideo.folders.pictures import convert_picture
 from cgvideo.frame import Frame
-from cgvideo.hire import hired
-from cgvideo.pictures import convert_picture
 from cgvideo.pipeline import Result, run
 from cgvideo.plan import engine_size
 from cgvideo.prepare import prepared, remember_choices
 from cgvideo.progress import Progress, StopRequest
 from cgvideo.requests import engine_request, tiling_for
-from cgvideo.scenes import marked
 from cgvideo.settings import Settings
-from cgvideo.smoothing import smoothed
-from cgvideo.tiled_engine import open_tiled
-from cgvideo.translate import translate
+from cgvideo.stages.scenes import marked
+from cgvideo.stages.smoothing import smoothed
+from cgvideo.stages.tiled_engine import open_tiled
+from cgvideo.stages.translate import translate
+from cgvideo.workers.hire import hired
 from engines.engine import Backend
 from engines.errors import UserError
 from engines.library import find_model

@@ -7,12 +7,12 @@ from pathlib import Path
 from cgvideo.codec.check import check
 from cgvideo.codec.errors import writing
 from cgvideo.codec.join import join
-from cgvideo.crew import Coordinator, Crew
 from cgvideo.frame import Damage
 from cgvideo.journal import Journal
 from cgvideo.plan import SEGMENT_FRAMES, Plan
 from cgvideo.progress import Progress, Silent, StopRequest
 from cgvideo.rendering import Rendering
+from cgvideo.workers.crew import Coordinator, Crew
 from engines.atomic import replacing
 from engines.engine import Engine
 from engines.errors import UserError

@@ -31,12 +31,12 @@ from cgvideo.codec.light import PARAMETERS, with_light
 from cgvideo.codec.rehearsal import rehearse
 from cgvideo.codec.streams import TimeShift
 from cgvideo.fidelity import Fidelity, choose_fidelity
-from cgvideo.scenes import REACH as SCENE_REACH
 from cgvideo.settings import Settings
-from cgvideo.smoothing import REACH as SMOOTHING_REACH
-from cgvideo.statistics import anchor_reach
-from cgvideo.tiled_engine import TiledEngine, Tiling
-from cgvideo.translate import padded_size
+from cgvideo.stages.scenes import REACH as SCENE_REACH
+from cgvideo.stages.smoothing import REACH as SMOOTHING_REACH
+from cgvideo.stages.statistics import anchor_reach
+from cgvideo.stages.tiled_engine import TiledEngine, Tiling
+from cgvideo.stages.translate import padded_size
 from engines.engine import Engine
 from engines.errors import UserError
 from engines.model_file import Model

@@ -21,7 +21,7 @@ from cgvideo.plan import (
 )
 from cgvideo.requests import engine_request, tiling_for
 from cgvideo.settings import Settings
-from cgvideo.tiled_engine import open_tiled
+from cgvideo.stages.tiled_engine import open_tiled
 from engines.atomic import make_folder, replacing
 from engines.engine import Engine, EngineRequest
 from engines.model_file import Model

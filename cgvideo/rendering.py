@@ -17,11 +17,11 @@ from cgvideo.journal import PartRecord, describe_part
 from cgvideo.plan import SEGMENT_FRAMES, Plan
 from cgvideo.prefetch import prefetching
 from cgvideo.progress import Progress, Silent, StageTimes, Stopped, StopRequest
-from cgvideo.scenes import marked
-from cgvideo.smoothing import smoothed
-from cgvideo.statistics import Statistics, anchored
-from cgvideo.tiled_engine import TiledEngine
-from cgvideo.translate import measuring, translate
+from cgvideo.stages.scenes import marked
+from cgvideo.stages.smoothing import smoothed
+from cgvideo.stages.statistics import Statistics, anchored
+from cgvideo.stages.tiled_engine import TiledEngine
+from cgvideo.stages.translate import measuring, translate
 from engines.engine import Engine
 
 READ_AHEAD = 8  # frames: evens out the stages, and bounds the memory whatever the clip's length

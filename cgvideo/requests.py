@@ -4,8 +4,8 @@ from dataclasses import replace
 from typing import Any, cast
 
 from cgvideo.settings import Settings
-from cgvideo.tiled_engine import Tiling, decide_tiling
-from cgvideo.tiling import Norm
+from cgvideo.stages.tiled_engine import Tiling, decide_tiling
+from cgvideo.stages.tiling import Norm
 from engines.engine import EngineRequest
 from engines.model_file import Model
 from engines.survey.machine import processor

@@ -7,7 +7,7 @@ from pathlib import Path
 from cgvideo.codec.encode import encoder_options
 from cgvideo.codec.images import MOST_PIXELS
 from cgvideo.codec.images.formats import suffix_of
-from cgvideo.tiling import NORMS
+from cgvideo.stages.tiling import NORMS
 from engines.errors import UserError
 
 TONEMAPS = ("off", "sdr", "keep")

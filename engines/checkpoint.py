@@ -87,7 +87,9 @@ def _layout_of(model: Model) -> Layout:
     dropout = model.card.get("dropout") == _DROPOUT[True] if spec.family == "resnet" else None
     layout = Layout(spec, dropout)
     problem = ""
-    if spec.upsampling in ("resize", "subpixel"):
+    if spec.family == "compact":
+        problem = "is a compact generator"
+    elif spec.upsampling in ("resize", "subpixel"):
         problem = f"enlarges by {'resizing' if spec.upsampling == 'resize' else 'sub-pixels'}"
     elif any(model.weights[key].any() for key in layout.left_out):
         problem = "has biases but no norm"

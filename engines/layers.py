@@ -17,7 +17,7 @@ class Layer:
     """One convolution with all that surrounds it, in the order in which it is applied.
 
     enlarge (nearest, twice the size) → reflect pad → convolution (or transposed convolution), with
-    bias or without → shuffle (channels 4c to 4c + 3 become 2x2 pixels of channel c) → norm →
+    bias or without → shuffle by s (s² neighbouring channels become sxs pixels of one) → norm →
     activation → skip. Of skips, "begins" remembers what enters the layer
     and "keeps" what leaves it; "adds" adds the last remembered to the output, "joins" puts its
     positive part (ReLU) in front of the output's channels. Each remembered value is used once.
@@ -30,7 +30,7 @@ class Layer:
     stride: int = 1
     transposed: bool = False
     enlarges: bool = False
-    shuffles: bool = False
+    shuffles: int = 1  # how many times higher and wider a shuffle makes it
     reflects: int = 0  # rows and columns of reflection on each side
     zeros: int = 0  # rows and columns of zeros on each side (transposed: taken off, as in PyTorch)
     extra: int = 0  # `output_padding` of a transposed convolution
@@ -58,7 +58,7 @@ class Layer:
     @property
     def phases(self) -> int:
         """How many channels the convolution makes for each output."""
-        return 4 if self.shuffles else 1
+        return self.shuffles**2
 
     @property
     def weight_shape(self) -> tuple[int, int, int, int]:
@@ -84,15 +84,14 @@ class Layer:
     @property
     def enlargement(self) -> float:
         """Output height over input height."""
-        return 2.0 if self.transposed or self.enlarges or self.shuffles else 1 / self.stride
+        return (2.0 if self.transposed or self.enlarges else 1 / self.stride) * self.shuffles
 
     def reads(self, low: int, high: int) -> tuple[int, int]:
         """The input rows that output rows `low` to `high` (both included) depend on."""
         if self.transposed:
             # Input row i adds to the output rows 2i - zeros … 2i - zeros + kernel - 1.
             return -((self.kernel - 1 - self.zeros - low) // 2), (high + self.zeros) // 2
-        if self.shuffles:
-            low, high = low // 2, high // 2
+        low, high = low // self.shuffles, high // self.shuffles
         pad = self.reflects + self.zeros
         low, high = low * self.stride - pad, high * self.stride - pad + self.kernel - 1
         return (low // 2, high // 2) if self.enlarges else (low, high)
@@ -122,7 +121,7 @@ def resnet_layers(base: int, blocks: int, norm: Norm, upsampling: str) -> tuple[
         up = replace(block, enlarges=True)
         number, step = number + 2, 5
     elif upsampling == "subpixel":
-        up = replace(block, shuffles=True)
+        up = replace(block, shuffles=2)
         number, step = number + 1, 4
     elif upsampling == "transpose4":
         up = replace(down, transposed=True, kernel=4)
@@ -135,6 +134,30 @@ def resnet_layers(base: int, blocks: int, norm: Norm, upsampling: str) -> tuple[
         Layer(last, one, 3, kernel=7, reflects=3, activation="tanh"),
     ]
     return tuple(layers)
+
+
+@cache
+def compact_layers(base: int, blocks: int, norm: Norm, reduction: int) -> tuple[Layer, ...]:
+    """Residual blocks at a fraction of the size, and what they change of the picture; see `GeneratorSpec`."""
+    bias = _has_bias(norm)
+    block = Layer("", base, base, kernel=3, reflects=1, bias=bias, norm=norm)
+    layers = [
+        Layer(
+            "model.1", 3, base, kernel=2 * reduction, stride=reduction, reflects=reduction // 2,
+            bias=bias, norm=norm, skip="begins",
+        )
+    ]  # fmt: skip
+    for number in range(4, 4 + blocks):
+        key = f"model.{number}.conv_block"
+        layers += [
+            replace(block, key=f"{key}.1", skip="begins"),
+            replace(block, key=f"{key}.5", skip="adds", activation="none"),
+        ]
+    change = Layer(
+        f"model.{5 + blocks}", base, 3, kernel=3, reflects=1, shuffles=reduction,
+        activation="none", skip="adds",
+    )  # fmt: skip
+    return (*layers, change)
 
 
 @cache

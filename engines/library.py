@@ -3,7 +3,7 @@
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
@@ -89,6 +89,25 @@ def keep_model(model: Model) -> ModelEntry:
     with _new_entry(model.name) as entry:
         write_model(entry.path, model)
     return entry
+
+
+def describe_model(name_or_path: str, facts: Mapping[str, str]) -> Path:
+    """Put facts on the card of one of the user's models, or of a model file; an empty one goes.
+
+    Raises UserError for a model that comes with the program, and for what may not be written.
+    """
+    model = find_model(name_or_path)
+    assert model.path is not None
+    if any(entry.built_in and entry.path == model.path for entry in list_models()):
+        raise UserError(f"{name_or_path} comes with the program and stays as it is", "Add a copy")
+    card = {key: value for key, value in {**model.card, **facts}.items() if value}
+    try:
+        write_model(model.path, replace(model, card=card))
+    except OSError as error:
+        raise UserError(
+            f"{model.path} cannot be written ({error.strerror or error})", "Describe a copy of it"
+        ) from error
+    return model.path
 
 
 def check_name(name: str) -> None:

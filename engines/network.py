@@ -31,7 +31,7 @@ class Generator(nn.Module):
         self.dropout = 0.0
         self._layers = spec.layers
         inside = "joins" if spec.family == "unet" else "begins"
-        dropping = [layer.key for layer in spec.layers if layer.skip == inside]
+        dropping = [layer.key for layer in spec.layers[1:] if layer.skip == inside]
         self._dropping = set(dropping[:3] if spec.family == "unet" else dropping)
         for layer in spec.layers:
             self._place(layer.key, _convolution(layer))
@@ -101,6 +101,10 @@ class Generator(nn.Module):
                 values = values + kept.pop()
             elif layer.skip == "joins":
                 values = torch.cat([functional.relu(kept.pop()), values], 1)
+        if (
+            layer.skip == "adds" and not self.training
+        ):  # what has no tanh; losses see how far it goes
+            values = values.clamp(-1, 1)
         return values, torch.cat(used, 2) if used else values.new_empty(len(values), 2, 0)
 
     def _convolve(self, layer: Layer, values: Tensor) -> Tensor:
@@ -111,7 +115,7 @@ class Generator(nn.Module):
             with torch.autocast(values.device.type, enabled=False):
                 values = functional.pad(values, [layer.reflects] * 4, mode="reflect")
         values = self.get_submodule(layer.key)(values)
-        return functional.pixel_shuffle(values, 2) if layer.shuffles else values
+        return functional.pixel_shuffle(values, layer.shuffles) if layer.shuffles > 1 else values
 
     def _scale_and_shift(self, layer: Layer, mean: Tensor, variance: Tensor) -> Tensor:
         """`[N, 2, channels]` of moments `[N, channels]`, with the norm's weight and bias if any."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, cast, get_args
 
 from engines.errors import UserError
-from engines.layers import Layer, Norm, resnet_layers, unet_layers
+from engines.layers import Layer, Norm, compact_layers, resnet_layers, unet_layers
 
 Form = Literal["self", "statistics", "measure"]
 """Where a generator's statistics come from, or that they are what is wanted; see `engines.graph`."""
@@ -36,9 +36,10 @@ geometric mean of the variances). Deciding by channel and layer did not do: the 
 padding alone give the deeper layers variance enough, and black came out at 207.
 """
 
-FAMILIES = ("resnet", "unet")
+FAMILIES = ("resnet", "unet", "compact")
 NORMS: tuple[Norm, ...] = get_args(Norm)
 PADDINGS = ("reflect",)
+REDUCTIONS = (4, 8)
 UPSAMPLINGS = ("transpose3", "transpose4", "resize", "subpixel")
 
 ANOTHER_MODEL = "Use a model from the list of `cgvideo models`, or a model file made for cgvideo"
@@ -59,6 +60,10 @@ class GeneratorSpec:
     - "unet" (pix2pix, Isola et al. 2017): `blocks` 4x4 convolutions that halve the size and as many
       transposed ones that double it, each of which also takes what left its counterpart, and tanh.
       `padding` and `upsampling` are of the resnets alone and stay as they are.
+    - "compact", for speed: nothing is computed at full size. A convolution over 2r x 2r pixels every r
+      (`reduction`) makes `base_channels` of them, `blocks` residual blocks follow, and a 3x3 convolution
+      gives what is to change of the picture, as channels that become r x r pixels (Shi et al. 2016).
+      The picture itself is added, so its edges stay as sharp as they are. No tanh; pixels are clamped.
 
     `norm`: "instance" is without parameters; "batch" has weight and bias and goes by its running
     mean and variance; "batch_picture" is a batch norm that goes by each picture's own, as the
@@ -74,17 +79,20 @@ class GeneratorSpec:
     norm: str = "instance"
     padding: str = "reflect"
     upsampling: str = "transpose3"
+    reduction: int = 4
+    """how many times smaller than the picture the residual blocks see it; a choice of "compact" alone"""
     input_channels: int = 3
     output_channels: int = 3
 
     def __post_init__(self) -> None:
         known = {
             "family": FAMILIES, "norm": NORMS, "padding": PADDINGS, "upsampling": UPSAMPLINGS,
+            "reduction": REDUCTIONS,
         }  # fmt: skip
         for field, choices in known.items():
             if getattr(self, field) not in choices:
                 raise UserError(
-                    f"This generator has {field} {getattr(self, field)!r}; known: {', '.join(choices)}",
+                    f"This generator has {field} {getattr(self, field)!r}; known: {', '.join(map(str, choices))}",
                     ANOTHER_MODEL,
                 )
         possible = {"base_channels": (1, 1024), "blocks": (2, 10) if self._is_unet else (1, 64)}
@@ -94,15 +102,23 @@ class GeneratorSpec:
                     f"This generator has {field} {getattr(self, field)}; possible: {least} to {most}",
                     ANOTHER_MODEL,
                 )
-        if self._is_unet and (self.padding, self.upsampling) != ("reflect", "transpose3"):
-            raise UserError("A U-Net has no choice of padding or upsampling", ANOTHER_MODEL)
+        if self.family != "resnet" and (self.padding, self.upsampling) != ("reflect", "transpose3"):
+            raise UserError("Only a resnet has a choice of padding or upsampling", ANOTHER_MODEL)
+        if self.family != "compact" and self.reduction != 4:
+            raise UserError("Only a compact generator has a choice of reduction", ANOTHER_MODEL)
         if (self.input_channels, self.output_channels) != (3, 3):
             raise UserError("This generator does not turn RGB into RGB", ANOTHER_MODEL)
 
     @property
     def name(self) -> str:
-        """Short, for people: `24x6` is 24 channels and 6 blocks, `unet 64x8` has 8 halvings."""
-        return f"{'unet ' if self._is_unet else ''}{self.base_channels}x{self.blocks}"
+        """Short, for people: `24x6` is 24 channels and 6 blocks, `unet 64x8` has 8 halvings.
+
+        `compact 64x6/8` has its 6 blocks at an eighth of the size.
+        """
+        name = f"{self.base_channels}x{self.blocks}"
+        if self.family == "resnet":
+            return name
+        return f"{self.family} {name}" + ("" if self._is_unet else f"/{self.reduction}")
 
     @property
     def description(self) -> str:
@@ -116,6 +132,8 @@ class GeneratorSpec:
         facts = [self.family, f"{self.base_channels} channels", blocks, norm]
         if self.upsampling != "transpose3":
             facts.append(f"upsampling {self.upsampling}")
+        if self.family == "compact":
+            facts.append(f"at 1/{self.reduction} of the size")
         return ", ".join(facts)
 
     @property
@@ -128,6 +146,8 @@ class GeneratorSpec:
         norm = cast(Norm, self.norm)
         if self._is_unet:
             return unet_layers(self.base_channels, self.blocks, norm)
+        if self.family == "compact":
+            return compact_layers(self.base_channels, self.blocks, norm, self.reduction)
         return resnet_layers(self.base_channels, self.blocks, norm, self.upsampling)
 
     @property
@@ -137,8 +157,8 @@ class GeneratorSpec:
 
     @property
     def multiple_of(self) -> int:
-        """Height and width must be multiples of this: 4, or 2 to the number of a U-Net's halvings."""
-        return 2**self.blocks if self._is_unet else 4
+        """Height and width must be multiples of this: `reduction`, or 2 to the number of a U-Net's halvings."""
+        return 2**self.blocks if self._is_unet else self.reduction
 
     @property
     def tileable(self) -> bool:
@@ -218,7 +238,7 @@ class GeneratorSpec:
         for layer in self.layers:
             before, pixels = pixels, pixels * layer.enlargement**2
             # A transposed convolution spreads each input pixel, a plain one gathers each output's.
-            spreads = layer.transposed or layer.shuffles
+            spreads = layer.transposed or layer.shuffles > 1
             total += math.prod(layer.weight_shape) * (before if spreads else pixels)
         return round(total)
 
@@ -232,15 +252,18 @@ class GeneratorSpec:
         }
         if self._is_unet:
             return fields
+        if self.family == "compact":
+            return fields | {"reduction": str(self.reduction)}
         return fields | {"padding": self.padding, "upsample": self.upsampling}
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, str]) -> "GeneratorSpec":
         """Read a spec; raises UserError when a field is missing or means nothing."""
         try:
-            # Of these two a U-Net has no choice, and its files no word.
+            # What a family has no choice of, its files have no word of.
             theirs = {"padding": "reflect", "upsample": "transpose3"}
-            resnets = theirs if metadata["family"] == "unet" else metadata
+            resnets = metadata if metadata["family"] == "resnet" else theirs
+            compacts = metadata if metadata["family"] == "compact" else {"reduction": "4"}
             return cls(
                 family=metadata["family"],
                 base_channels=int(metadata["base_channels"]),
@@ -248,6 +271,7 @@ class GeneratorSpec:
                 norm=metadata["norm"],
                 padding=resnets["padding"],
                 upsampling=resnets["upsample"],
+                reduction=int(compacts["reduction"]),
             )
         except KeyError as missing:
             raise UserError(
@@ -259,5 +283,5 @@ class GeneratorSpec:
             ) from nonsense
 
 
-SPEC_KEYS = frozenset(GeneratorSpec().to_metadata())
+SPEC_KEYS = frozenset(key for family in FAMILIES for key in GeneratorSpec(family).to_metadata())
 """The metadata keys that describe the generator; all others belong to the card."""

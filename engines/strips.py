@@ -33,13 +33,13 @@ Values = NDArray[np.float32]
 def held_bytes(model: Model) -> int:
     """Bytes for each pixel of the picture that `StripMeasurer` holds."""
     trunk = max(layer.outputs for layer in model.spec.layers)
-    return 2 * 4 * trunk // 16 + 4 * model.spec.input_channels
+    return 2 * 4 * trunk // model.spec.multiple_of**2 + 4 * model.spec.input_channels
 
 
 class StripMeasurer:
     """Measures as an engine of the form "measure" does, in fp32 on the CPU, in strips.
 
-    For generators of the family "resnet" with norms that go by the picture.
+    For generators with a trunk of residual blocks and norms that go by the picture.
     """
 
     def __init__(
@@ -60,10 +60,11 @@ class StripMeasurer:
         check_size(self._model.spec, height, width)
         layers = self._model.spec.layers
         norms = _Norms(self._model)
-        entrance, blocks = layers[:3], layers[3:-3]
-        for number in (1, 2):
+        ends = len(layers) // 2 - self._model.spec.blocks  # layers before the blocks, and behind
+        entrance, blocks, exit_ = layers[:ends], layers[ends:-ends], layers[-ends:]
+        for number in range(1, ends):
             self._pass(entrance[:number], frame, norms)
-        trunk = self._pass(entrance, frame, norms, kept=_at_quarter(frame, layers[2]))
+        trunk = self._pass(entrance, frame, norms, kept=self._for_trunk(frame))
         _apply(trunk, norms.last)
         np.maximum(trunk, 0, out=trunk)
         inside = np.empty_like(trunk)
@@ -72,8 +73,8 @@ class StripMeasurer:
             self._pass([second], inside, norms, kept=inside, normed=norms.last)
             _apply(inside, norms.last)
             np.add(trunk, inside, out=trunk)
-        for number in (1, 2):
-            self._pass(layers[-3:][:number], trunk, norms)
+        for number in range(1, ends):
+            self._pass(exit_[:number], trunk, norms)
         return norms.packed()
 
     def _pass(
@@ -90,9 +91,10 @@ class StripMeasurer:
         """
         entering = layers[0].key == self._model.spec.layers[0].key  # then it reads pixels
         length, width = source.shape[:2] if entering else source.shape[1:]
-        aligned = 4 if entering else 1
+        reduction = self._model.spec.multiple_of
+        aligned = reduction if entering else 1
         halo = _halo(layers, aligned)
-        rows = self._strip_pixels // (width if entering else 16 * width)
+        rows = self._strip_pixels // (width if entering else reduction**2 * width)
         height = max(rows // aligned * aligned, 8 * halo)
         strips = windows(length, height, halo, aligned)
         size = (strips[0].stop, width)
@@ -118,6 +120,12 @@ class StripMeasurer:
                 kept[:, first:end] = found["kept"][0]
         norms.add(layers[-1], np.concatenate(means, axis=1), np.concatenate(variances, axis=1))
         return kept if kept is not None else np.empty(0, np.float32)
+
+    def _for_trunk(self, frame: NDArray[Any]) -> Values:
+        """Room for the activation that the blocks work on."""
+        height, width, reduction = *frame.shape[:2], self._model.spec.multiple_of
+        channels = max(layer.outputs for layer in self._model.spec.layers)
+        return np.empty((channels, height // reduction, width // reduction), np.float32)
 
 
 class _Rows:
@@ -193,19 +201,15 @@ def _apply(values: Values, scale_and_shift: Values) -> None:
 
 def _halo(layers: Sequence[Layer], aligned: int) -> int:
     """Rows beyond its own that a strip needs on each side, a multiple of `aligned`."""
-    low, high = 0, round(4 * _enlargement(layers)) - 1  # the results of the first four rows
+    period = max(4, aligned)
+    low, high = 0, round(period * _enlargement(layers)) - 1  # the results of the first rows
     for layer in reversed(layers):
         low, high = layer.reads(low, high)
-    return -(-max(-low, high - 3) // aligned) * aligned
+    return -(-max(-low, high - period + 1) // aligned) * aligned
 
 
 def _enlargement(layers: Sequence[Layer]) -> float:
     return math.prod(layer.enlargement for layer in layers)
-
-
-def _at_quarter(frame: NDArray[Any], layer: Layer) -> Values:
-    height, width, _ = frame.shape
-    return np.empty((layer.outputs, height // 4, width // 4), np.float32)
 
 
 Measure = Callable[[NDArray[Any]], Values]

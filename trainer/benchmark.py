@@ -278,8 +278,8 @@ def _plain_layer(layer: Layer) -> list[nn.Module]:
         modules.append(nn.ConvTranspose2d(*sizes, layer.extra, bias=layer.bias))
     else:
         modules.append(nn.Conv2d(*sizes, bias=layer.bias))
-    if layer.shuffles:
-        modules.append(nn.PixelShuffle(2))
+    if layer.shuffles > 1:
+        modules.append(nn.PixelShuffle(layer.shuffles))
     if layer.affine:
         modules.append(nn.BatchNorm2d(layer.outputs))
     elif layer.normalises:

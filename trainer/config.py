@@ -56,11 +56,12 @@ class TrainConfig:
     flip: bool = True
     gray: bool = False
 
-    family: Literal["resnet", "unet"] = "resnet"
+    family: Literal["resnet", "unet", "compact"] = "resnet"
     base_channels: int = 64
     blocks: int = 9
     norm: Literal["instance", "batch", "none"] = "instance"
     upsampling: Literal["transpose3", "transpose4", "resize", "subpixel"] = "transpose3"
+    reduction: int = 4
     dropout: bool = False
     discriminator: DiscriminatorKind = "patch"
     discriminator_channels: int = 64
@@ -147,7 +148,9 @@ class TrainConfig:
         try:
             multiple = self.spec.multiple_of
         except UserError as error:
-            raise UserError(error.problem, "Give another --base-channels or --blocks") from error
+            raise UserError(
+                error.problem, "Give another --base-channels, --blocks or --reduction"
+            ) from error
         if self.crop % multiple or self.crop < self.least_size:
             least = math.ceil(self.least_size / multiple) * multiple
             raise UserError(
@@ -158,13 +161,14 @@ class TrainConfig:
     @property
     def spec(self) -> GeneratorSpec:
         """The generator, in both directions."""
-        upsampling = "transpose3" if self.family == "unet" else self.upsampling
+        upsampling = self.upsampling if self.family == "resnet" else "transpose3"
         return GeneratorSpec(
             family=self.family,
             base_channels=self.base_channels,
             blocks=self.blocks,
             norm=self.norm,
             upsampling=upsampling,
+            reduction=self.reduction if self.family == "compact" else 4,
         )
 
     @property

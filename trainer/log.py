@@ -51,6 +51,12 @@ class Log:
             with self._path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps({"images_seen": images_seen, **facts}) + "\n")
 
+    def measured(self, images_seen: int) -> dict[str, float]:
+        """What an evaluation after so many pictures has said, if there was one."""
+        lines = read_log(self._path)
+        found = [line for line in lines if line["images_seen"] == images_seen and "score" in line]
+        return found[-1] if found else {}
+
     def close(self) -> None:
         """Write what TensorBoard still has in hand."""
         if self._board is not None:

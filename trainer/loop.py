@@ -13,8 +13,9 @@ from torch import Tensor
 
 from engines.errors import UserError
 from trainer.average import Average
+from trainer.card import card
 from trainer.checkpoint import Checkpoints, Trained, TrainState
-from trainer.config import TrainConfig, model_name
+from trainer.config import TrainConfig
 from trainer.cyclegan import CycleGan
 from trainer.data import Batches, Data, as_tensor, middle
 from trainer.distill import Distillation, kept_teacher
@@ -125,6 +126,8 @@ def train(
             if samples:
                 watch.written(_sample(config, data, trained, hardware, folder, state))
             measures = _evaluate(evaluator, trained, state, log, watch) if evaluates else {}
+            if over and not measures:
+                measures = log.measured(state.images_seen)
             better = evaluates and _is_best(measures, state)
             if better or saves:
                 watch.written(checkpoints.save(state, better))
@@ -312,19 +315,15 @@ def _publish(
         if direction not in trained.averages:
             continue
         several = _spread_over(config, pictures, TYPICAL_PICTURES, hardware)
-        card = {
-            "recipe": f"{config.method}, {config.adversarial}, {config.crop} pixels",
-            "images_seen": str(state.images_seen),
-            "pictures": f"{len(data.source)}"
-            if data.target is data.source
-            else f"{len(data.source)} and {len(data.target)}",
-        }
-        if config.start_from is not None:
-            card["start_from"] = model_name(config.start_from)
+        sets = [data.source] if data.target is data.source else [data.source, data.target]
+        facts = card(
+            config, [len(each) for each in sets], state.images_seen, state.seconds, str(hardware),
+            measures, back=direction == "to_source",
+        )  # fmt: skip
         if isinstance(trained, Distillation):
-            card |= trained.card(measures or evaluator(trained.averages))
+            facts |= trained.card(measures or evaluator(trained.averages))
         network = trained.averages[direction].network
-        publish(folder / "models" / f"{name}.safetensors", name, network, several, card)
+        publish(folder / "models" / f"{name}.safetensors", name, network, several, facts)
 
 
 def _spread_over(

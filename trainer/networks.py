@@ -93,8 +93,8 @@ def begin(network: nn.Module, kind: Initialisation, gain: float, random: torch.G
                 _begin_smooth(module, network)
     if isinstance(network, Generator):
         for layer in network.spec.layers:
-            if layer.shuffles:
-                _begin_alike(network.get_submodule(layer.key))
+            if layer.shuffles > 1:
+                _begin_alike(network.get_submodule(layer.key), layer.phases)
 
 
 def parameters_of(network: nn.Module) -> int:
@@ -124,9 +124,9 @@ def _begin_smooth(module: nn.ConvTranspose2d, network: nn.Module) -> None:
 
 
 @torch.no_grad()
-def _begin_alike(module: nn.Module) -> None:
+def _begin_alike(module: nn.Module, phases: int) -> None:
     assert isinstance(module, nn.Conv2d)
-    module.weight.copy_(module.weight[::4].repeat_interleave(4, 0))
+    module.weight.copy_(module.weight[::phases].repeat_interleave(phases, 0))
 
 
 def judge_input(source: Tensor, picture: Tensor) -> Tensor:

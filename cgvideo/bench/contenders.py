@@ -122,7 +122,7 @@ def _others(
     chosen: Engine, first: EngineRequest, backend: str, survey: Survey
 ) -> Iterator[EngineRequest]:
     """What else to ask for: the chosen engine in fp32, other backends, and what has to be asked for."""
-    blocks = chosen.spec.family == "resnet"
+    blocks = chosen.spec.family != "unet"
     devices: dict[str, list[str]] = {"openvino": ["cpu"], "torch": [], "tensorrt": []}
     if any(name.startswith("GPU") for name in survey.runtimes["openvino"].facts.get("devices", ())):
         devices["openvino"].append("gpu")

@@ -17,7 +17,7 @@ from cgvideo.codec.encode import write_part
 from cgvideo.frame import Frame, TranslatedFrame
 from cgvideo.pipeline import run
 from cgvideo.plan import Plan
-from cgvideo.smoothing import smoothed
+from cgvideo.stages.smoothing import smoothed
 from engines.engine import Engine
 from engines.errors import first_line
 

@@ -15,9 +15,9 @@ from engines.errors import UserError
 if TYPE_CHECKING:
     from cgvideo.cli.display import Display
     from cgvideo.cli.interrupt import Interruption
-    from cgvideo.crew import Crew
     from cgvideo.pipeline import Result
     from cgvideo.settings import Settings
+    from cgvideo.workers.crew import Crew
     from engines.engine import Engine
     from engines.model_file import Model
     from engines.store import EngineStore
@@ -319,8 +319,8 @@ def convert_one(
         UserError: something the user can mend.
         typer.Exit: the user stopped it.
     """
+    from cgvideo.folders.pictures import prepared_picture, run_picture
     from cgvideo.interface import as_picture
-    from cgvideo.pictures import prepared_picture, run_picture
     from cgvideo.progress import Stopped
 
     interruption.rendering = False
@@ -357,10 +357,10 @@ def convert_video(
         Stopped: the user wanted to stop.
     """
     from cgvideo.estimate import estimate
-    from cgvideo.hire import hired
     from cgvideo.pipeline import run
     from cgvideo.prepare import prepared, remember_choices
     from cgvideo.progress import Stopped
+    from cgvideo.workers.hire import hired
 
     display.preparing(source)
     with ExitStack() as opened:

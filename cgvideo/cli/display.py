@@ -24,14 +24,14 @@ from cgvideo.cli.wording import (
     stop_lines,
 )
 from cgvideo.estimate import Estimate
-from cgvideo.folder import FolderPlan
-from cgvideo.folder_run import FolderResult
-from cgvideo.manifest import Entry
-from cgvideo.pictures import PictureEngine, PicturePlan, PictureResult
+from cgvideo.folders.folder import FolderPlan
+from cgvideo.folders.folder_run import FolderResult
+from cgvideo.folders.manifest import Entry
+from cgvideo.folders.pictures import PictureEngine, PicturePlan, PictureResult
 from cgvideo.pipeline import Result
 from cgvideo.plan import Plan
 from cgvideo.progress import StageTimes, Stopped
-from cgvideo.tiled_engine import TiledEngine
+from cgvideo.stages.tiled_engine import TiledEngine
 from engines.engine import Engine
 from engines.errors import UserError
 from engines.model_file import Model

@@ -17,10 +17,16 @@ def distill(
         None, help="Folder of pictures, or a video, in place of DATA."
     ),
     test_source: Path | None = typer.Option(None, help="Pictures to measure on, or a video."),
+    family: str | None = typer.Option(
+        None, help="resnet, or compact: no work at full size. Default: resnet."
+    ),
     base_channels: int | None = typer.Option(None, help="Of the student. Default: 24."),
     blocks: int | None = typer.Option(None, help="Residual blocks. Default: 6."),
     upsampling: str | None = typer.Option(
         None, help="transpose3, transpose4, resize or subpixel. Default: transpose4."
+    ),
+    reduction: int | None = typer.Option(
+        None, help="Of a compact one: its blocks see 1/4 or 1/8 of the size. Default: 4."
     ),
     images: int | None = typer.Option(None, help="Pictures to see. Default: 60000."),
     minutes: float | None = typer.Option(None, help="Time to train, in place of --images."),
@@ -40,8 +46,9 @@ def distill(
     under its name at once: cgvideo convert in.mp4 --model NAME.
     """
     given = {
-        "name": name, "source": source, "test_source": test_source, "base_channels": base_channels,
-        "blocks": blocks, "upsampling": upsampling, "images": images, "minutes": minutes,
+        "name": name, "source": source, "test_source": test_source, "family": family,
+        "base_channels": base_channels, "blocks": blocks, "upsampling": upsampling,
+        "reduction": reduction, "images": images, "minutes": minutes,
         "crop": crop, "learning_rate": learning_rate,
     }  # fmt: skip
     try:

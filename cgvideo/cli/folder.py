@@ -40,8 +40,8 @@ def convert_folder(
         typer.Exit: the user stopped it.
     """
     from cgvideo.cli.convert import convert_video, open_store
-    from cgvideo.folder import plan_folder
-    from cgvideo.folder_run import run_folder
+    from cgvideo.folders.folder import plan_folder
+    from cgvideo.folders.folder_run import run_folder
     from cgvideo.interface import refuse_failures
 
     interruption.rendering = False

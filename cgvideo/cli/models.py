@@ -10,7 +10,7 @@ from cgvideo.cli.reports import plain
 from engines.errors import UserError
 
 app = typer.Typer(
-    help="List models, describe one, add, import, export or remove your own.",
+    help="List models, show or write their cards, add, import, export or remove your own.",
     invoke_without_command=True,
     rich_markup_mode=None,
 )
@@ -51,7 +51,7 @@ def list_them(context: typer.Context) -> None:
 @app.command("info")
 def info(name: str = typer.Argument(..., help="A model's name, or a model file.")) -> None:
     """Print a model's architecture and card."""
-    from cgvideo.translate import padded_size
+    from cgvideo.stages.translate import padded_size
     from engines.library import find_model
 
     model = find_model(name)
@@ -86,6 +86,24 @@ def add(
 
     entry = add_model(file, name)
     typer.echo(f"{entry.name} is added: use it with --model {entry.name}")
+
+
+@app.command("describe")
+def describe(
+    name: str = typer.Argument(..., help="One of your own models, or a model file."),
+    does: str | None = typer.Option(None, help="What it does: summer landscapes to winter."),
+    data: str | None = typer.Option(None, help="What it was trained on, and whose that is."),
+    terms: str | None = typer.Option(None, help="On what terms others may use it."),
+    weaknesses: str | None = typer.Option(None, help="What it does badly."),
+) -> None:
+    """Write on a model's card what its training cannot know. An empty text takes a line away."""
+    from engines.library import describe_model
+
+    given = {"does": does, "data": data, "terms": terms, "weaknesses": weaknesses}
+    facts = {key: value for key, value in given.items() if value is not None}
+    if not facts:
+        raise UserError("There is nothing to write", "Give --does, --data, --terms or --weaknesses")
+    typer.echo(f"{describe_model(name, facts)} is written")
 
 
 @app.command("import")

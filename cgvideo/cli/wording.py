@@ -6,9 +6,9 @@ from fractions import Fraction
 
 from cgvideo.cli.reports import plain
 from cgvideo.estimate import Estimate
-from cgvideo.folder import FolderPlan
-from cgvideo.folder_run import FolderResult
-from cgvideo.pictures import PictureEngine, PicturePlan
+from cgvideo.folders.folder import FolderPlan
+from cgvideo.folders.folder_run import FolderResult
+from cgvideo.folders.pictures import PictureEngine, PicturePlan
 from cgvideo.pipeline import Result
 from cgvideo.plan import Plan, working_size
 from cgvideo.progress import StageTimes, Stopped

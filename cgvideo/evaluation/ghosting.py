@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from cgvideo.evaluation.detail import Luma
 from cgvideo.evaluation.steadiness import Motion
-from cgvideo.flow import Mask
+from cgvideo.stages.flow import Mask
 
 Edges = NDArray[np.float32]
 """`[2, H, W]`: the bands of a luma between three blurs: without grain, and without brightness."""

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cgvideo.flow import (
+from cgvideo.frame import Pixels
+from cgvideo.stages.flow import (
     Flow,
     Kernel,
     Mask,
@@ -15,7 +16,6 @@ from cgvideo.flow import (
     reduced,
     warped,
 )
-from cgvideo.frame import Pixels
 
 MEASURED_SIDE = 960
 """Pixels of the longer side at which motion is measured at most: a measure may take its time."""

@@ -56,7 +56,7 @@ def build_graph(
     statistics = Statistics(graph, model, form)
     values = pixels_in(graph, pixels)
     kept: list[str] = []  # by skips, the last on top
-    last = model.spec.layers[-1]
+    pixels_given, last = values, model.spec.layers[-1]
     for layer in model.spec.layers:
         if layer.skip == "begins":
             kept.append(values)
@@ -72,14 +72,14 @@ def build_graph(
         values = activate(graph, layer, graph.widen(values) if layer is last else values)
         if layer.skip == "keeps":
             kept.append(values)
-        elif layer.skip == "adds":
+        elif layer.skip == "adds" and layer is not last:
             values = graph.add("Add", values, kept.pop())
         elif layer.skip == "joins":
             values = graph.add("Concat", graph.add("Relu", kept.pop()), values, axis=1)
     if form == "measure":
         statistics.pack()
     else:
-        _pixels_out(graph, values, pixels)
+        _pixels_out(graph, values, pixels, pixels_given if last.skip == "adds" else None)
     if rewrites is None:
         rewrites = FOR_CPU if precision == "fp32" else FOR_GPU
     return rewritten(graph.finish(model, form, pixels, size, batch), rewrites)
@@ -99,11 +99,17 @@ def pixels_in(graph: Nodes, pixels: Pixels) -> str:
     return graph.narrow(graph.add("Sub", values, graph.number(0.5)))
 
 
-def _pixels_out(graph: Nodes, values: str, pixels: Pixels) -> None:
-    """[-1, 1] to pixels: rounded half to even and clamped, or float32 in 0 to 1."""
+def _pixels_out(graph: Nodes, values: str, pixels: Pixels, added: str | None) -> None:
+    """[-1, 1] to pixels: rounded half to even and clamped, or float32 in 0 to 1.
+
+    What `pixels_in` gave may be `added`: here, where it is exact in half precision, too.
+    """
     most = 255 if pixels == "uint8" else 1
     half = graph.number(most / 2)
-    values = graph.add("Add", graph.add("Mul", values, half), half)
+    values = graph.add("Mul", values, half)
+    if added is not None:
+        values = graph.add("Add", values, graph.widen(added))
+    values = graph.add("Add", values, half)
     if pixels == "uint8":
         values = graph.add("Round", values)
     values = graph.add("Clip", values, graph.number(0), graph.number(most))
@@ -148,8 +154,8 @@ def convolve(
     if layer.bias or bias.any():
         inputs.append(graph.weights(bias))
     values = graph.add(operation, *inputs, **attributes)
-    if layer.shuffles:
-        values = graph.add("DepthToSpace", values, blocksize=2, mode="CRD")
+    if layer.shuffles > 1:
+        values = graph.add("DepthToSpace", values, blocksize=layer.shuffles, mode="CRD")
     return values
 
 

@@ -267,7 +267,8 @@ def _layout(draft: Draft) -> dict[str, tuple[int, float, float]]:
             case "Resize":
                 rows, columns = 2 * rows, 2 * columns
             case "DepthToSpace":
-                channels, rows, columns = channels // 4, 2 * rows, 2 * columns
+                side = said["blocksize"]
+                channels, rows, columns = channels // side**2, side * rows, side * columns
             case "Reshape":  # neighbours in a row become channels
                 together = int(draft.constant(made.input[1])[-1])
                 channels, columns = together, columns * channels / together

@@ -44,8 +44,8 @@ def activation_bytes(spec: GeneratorSpec, precision: GraphPrecision, profile: Pr
     are at most two and a half of it at once, plus what an enlargement by pixels adds.
     """
     if spec.family == "unet":
-        wide = 1.25
+        wide = 1.25 * spec.base_channels
     else:
-        wide = 4.3 if spec.upsampling == "resize" else 2.5
-    values = wide * spec.base_channels * profile.batch * profile.most[0] * profile.most[1]
+        wide = (4.3 if spec.upsampling == "resize" else 2.5) * spec.activation_bytes / 4
+    values = wide * profile.batch * profile.most[0] * profile.most[1]
     return _SCRATCH + round(values * (2 if precision == "fp16" else 4))

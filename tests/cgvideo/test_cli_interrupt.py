@@ -52,7 +52,7 @@ def test_a_second_ctrl_c_stops_at_once(tmp_path: Path, environment: dict[str, st
 PLAIN = ("--norm", "frame", "--smooth", "off")  # ready sooner
 LONG_CALL = """
 import contextlib, hashlib, time
-import cgvideo.interface, cgvideo.pictures, cgvideo.pipeline, cgvideo.prepare
+import cgvideo.interface, cgvideo.folders.pictures, cgvideo.pipeline, cgvideo.prepare
 from cgvideo.cli.reports import emit
 
 def long_call(*_):  # of a library: no signal is handled in its thread until it returns
@@ -60,17 +60,17 @@ def long_call(*_):  # of a library: no signal is handled in its thread until it 
     hashlib.pbkdf2_hmac("sha512", b"", b"", 10**9)
 """
 PREPARING = LONG_CALL + "cgvideo.prepare.prepared = contextlib.contextmanager(long_call)"
-READING = LONG_CALL + "cgvideo.pictures.opened = contextlib.contextmanager(long_call)"
+READING = LONG_CALL + "cgvideo.folders.pictures.opened = contextlib.contextmanager(long_call)"
 RENDERING = LONG_CALL + "cgvideo.pipeline.run = long_call"
 SLOW_PICTURES = (
     LONG_CALL
     + """
-run_picture = cgvideo.pictures.run_picture
+run_picture = cgvideo.folders.pictures.run_picture
 def slowly(*arguments):
     emit("in the call")
     time.sleep(1)
     return run_picture(*arguments)
-cgvideo.pictures.run_picture = slowly
+cgvideo.folders.pictures.run_picture = slowly
 """
 )
 

@@ -49,6 +49,19 @@ def run(
     return call
 
 
+def test_a_card_is_written_by_its_owner(run: Callable[..., str], tmp_path: Path) -> None:
+    write_model(tmp_path / "mine.safetensors", replace(find_model("summer2winter"), name="mine"))
+    run("add", tmp_path / "mine.safetensors")
+    run("describe", "mine", "--does", "lakes to ice", "--terms", "as you like", "--weaknesses", "")
+    said = run("info", "mine")
+    assert "mine: lakes to ice" in said
+    assert "terms: as you like" in said
+    assert "weaknesses" not in said
+    assert "images seen" in said  # the rest stays
+    assert "There is nothing to write" in run("describe", "mine", code=1)
+    assert "comes with the program" in run("describe", "summer2winter", "--does", "x", code=1)
+
+
 def test_a_card_is_text_and_no_markup(run: Callable[..., str], tmp_path: Path) -> None:
     model = find_model("summer2winter")
     write_model(tmp_path / "odd.safetensors", replace(model, card={"does": "[/x] and [red]this"}))

@@ -11,12 +11,12 @@ from clips import make_clip
 from generators import SMALL, random_model
 
 from cgvideo.codec.decode import Seam
-from cgvideo.hire import hired
 from cgvideo.interface import convert_video
 from cgvideo.pipeline import run
 from cgvideo.plan import SEGMENT_FRAMES
 from cgvideo.prepare import prepared, remember_choices
 from cgvideo.settings import Settings
+from cgvideo.workers.hire import hired
 from engines.errors import UserError
 from engines.library import find_model
 from engines.model_file import Model, write_model

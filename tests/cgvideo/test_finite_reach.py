@@ -19,7 +19,7 @@ from cgvideo.pipeline import Result, run
 from cgvideo.plan import SEGMENT_FRAMES, Plan
 from cgvideo.prepare import prepared
 from cgvideo.settings import Settings
-from cgvideo.smoothing import REACH
+from cgvideo.stages.smoothing import REACH
 from engines.store import EngineStore
 
 FRAMES = 2 * SEGMENT_FRAMES + 20

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from textures import SIZE, texture
 
-from cgvideo.flow import (
+from cgvideo.stages.flow import (
     at_size,
     composed,
     disagreeing,

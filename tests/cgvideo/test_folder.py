@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from picturefiles import animation, deep_gradient, gradient, save
 from PIL import Image
 
-from cgvideo import batches
 from cgvideo.codec.images import opened, read_picture
 from cgvideo.codec.images import writing as room
-from cgvideo.folder import plan_folder
-from cgvideo.folder_run import FolderResult, run_folder
-from cgvideo.manifest import Entry, Manifest
+from cgvideo.folders import batches
+from cgvideo.folders.folder import plan_folder
+from cgvideo.folders.folder_run import FolderResult, run_folder
+from cgvideo.folders.manifest import Entry, Manifest
 from cgvideo.pipeline import run
 from cgvideo.progress import Stopped, StopRequest
 from cgvideo.settings import Settings
@@ -60,7 +60,7 @@ class Engines:
 @pytest.fixture
 def engines(monkeypatch: pytest.MonkeyPatch) -> Engines:
     stand_in = Engines()
-    monkeypatch.setattr("cgvideo.tiled_engine.open_engine", stand_in)
+    monkeypatch.setattr("cgvideo.stages.tiled_engine.open_engine", stand_in)
     return stand_in
 
 
@@ -134,7 +134,7 @@ def test_a_mixed_folder_keeps_its_structure_and_says_what_became_of_all(
 def test_pictures_of_one_size_share_full_calls_and_one_engine(
     tmp_path: Path, convert: Convert, engines: Engines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cgvideo.batches.FIXED_FROM", 9 * 24 * 32)
+    monkeypatch.setattr("cgvideo.folders.batches.FIXED_FROM", 9 * 24 * 32)
     for number in range(9):
         save(tmp_path / f"in/wide {number}.png", gradient())
         if number < 3:
@@ -267,8 +267,8 @@ class StopAfter:
 def test_an_interrupted_folder_goes_on(
     tmp_path: Path, convert: Convert, engines: Engines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cgvideo.batches.READ_AHEAD", 2)
-    monkeypatch.setattr("cgvideo.batches.WRITE_BEHIND", 1)
+    monkeypatch.setattr("cgvideo.folders.batches.READ_AHEAD", 2)
+    monkeypatch.setattr("cgvideo.folders.batches.WRITE_BEHIND", 1)
     for number in range(20):
         save(tmp_path / f"in/{number:02}.png", gradient())
     make_clip(tmp_path / "in/v.mp4", frames=3, size=(64, 48))

@@ -16,8 +16,8 @@ from cgvideo import plan as planning
 from cgvideo.codec.probe import probe
 from cgvideo.plan import SEGMENT_FRAMES, content_hash, make_plan, working_size
 from cgvideo.settings import Settings
-from cgvideo.tiled_engine import TiledEngine, Tiling
-from cgvideo.tiling import choose_grid
+from cgvideo.stages.tiled_engine import TiledEngine, Tiling
+from cgvideo.stages.tiling import choose_grid
 from engines.errors import UserError
 
 

@@ -9,7 +9,7 @@ from PIL import Image, ImageCms
 
 from cgvideo.codec.images.picture import Picture
 from cgvideo.codec.images.profiles import is_matrix, space_of
-from cgvideo.pictures import finished, ready
+from cgvideo.folders.pictures import finished, ready
 from cgvideo.settings import Settings
 
 WIDE = [matrix_profile(DISPLAY_P3), matrix_profile(ADOBE_RGB, 2.19921875)]

@@ -13,7 +13,7 @@ from clips import RGB
 from cgvideo.codec.decode import VideoSource
 from cgvideo.codec.probe import probe
 from cgvideo.frame import Frame
-from cgvideo.scenes import REACH, marked
+from cgvideo.stages.scenes import REACH, marked
 
 CLIPS = Path(__file__).parents[3] / "shared" / "clips"
 TRUE_CUTS = Path(__file__).parents[1] / "true_cuts.tsv"

@@ -18,9 +18,9 @@ from cgvideo.evaluation.evaluate import Measuring
 from cgvideo.evaluation.pairing import Moment
 from cgvideo.evaluation.steadiness import motion_between, warp_error
 from cgvideo.frame import Frame, TranslatedFrame
-from cgvideo.scenes import marked
-from cgvideo.smoothing import REACH, smoothed
-from cgvideo.translate import translate
+from cgvideo.stages.scenes import marked
+from cgvideo.stages.smoothing import REACH, smoothed
+from cgvideo.stages.translate import translate
 from engines.backends import open_engine
 from engines.engine import EngineRequest
 from engines.library import find_model

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from cgvideo.frame import Frame, Pixels
-from cgvideo.statistics import anchor_reach, anchored, interpolated
-from cgvideo.tiled_engine import TiledEngine, decide_tiling, open_tiled
-from cgvideo.translate import measuring, translate
+from cgvideo.stages.statistics import anchor_reach, anchored, interpolated
+from cgvideo.stages.tiled_engine import TiledEngine, decide_tiling, open_tiled
+from cgvideo.stages.translate import measuring, translate
 from engines.engine import EngineRequest
 from engines.library import find_model
 from engines.verify import held_frames

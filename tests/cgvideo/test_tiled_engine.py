@@ -16,9 +16,9 @@ from cgvideo.pipeline import Result, run
 from cgvideo.plan import SEGMENT_FRAMES, make_plan
 from cgvideo.requests import tiling_for
 from cgvideo.settings import Settings
-from cgvideo.tiled_engine import TiledEngine, Tiling, decide_tiling, open_tiled
-from cgvideo.tiling import Size, choose_grid
-from cgvideo.translate import translate_picture
+from cgvideo.stages.tiled_engine import TiledEngine, Tiling, decide_tiling, open_tiled
+from cgvideo.stages.tiling import Size, choose_grid
+from cgvideo.stages.translate import translate_picture
 from engines.backends import open_engine
 from engines.engine import Engine, EngineRequest
 from engines.errors import UserError
@@ -286,14 +286,14 @@ def test_models_without_statistics_need_no_measuring() -> None:
 def test_frames_beyond_the_memory_are_tiled_and_measured_in_strips(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("cgvideo.tiled_engine.memory_for", lambda _: 100 << 20)
+    monkeypatch.setattr("cgvideo.stages.tiled_engine.memory_for", lambda _: 100 << 20)
     tiling = decide_tiling(find_model("summer2winter"), (720, 1280), EngineRequest())
     assert not tiling.grid.whole
     assert tiling.measuring == "strips"
 
 
 def test_workers_share_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cgvideo.tiled_engine.memory_for", lambda _: 1 << 30)
+    monkeypatch.setattr("cgvideo.stages.tiled_engine.memory_for", lambda _: 1 << 30)
     request = EngineRequest("openvino", "cpu", "fp32", streams=1, size=(720, 1280))
 
     def tiles(**several: Any) -> Size:

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cgvideo.tiling import MOST_SIDE, choose_grid, most_whole
-from cgvideo.translate import padded_size
+from cgvideo.stages.tiling import MOST_SIDE, choose_grid, most_whole
+from cgvideo.stages.translate import padded_size
 from engines.errors import UserError
 from engines.spec import GeneratorSpec
 

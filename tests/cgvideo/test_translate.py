@@ -9,7 +9,7 @@ from converting import IdentityEngine, InvertingEngine
 from numpy.typing import NDArray
 
 from cgvideo.frame import Frame
-from cgvideo.translate import padded_size, translate, translate_picture
+from cgvideo.stages.translate import padded_size, translate, translate_picture
 from engines.errors import UserError
 
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from cgvideo.upsampling import put_back
+from cgvideo.stages.upsampling import put_back
 
 
 def _scene(height: int, width: int) -> NDArray[np.uint8]:
@@ -48,7 +48,7 @@ def test_bands_leave_no_seam(rows: int, monkeypatch: pytest.MonkeyPatch) -> None
     large = _scene(200, 150)
     small = cv2.resize(large, (50, 66), interpolation=cv2.INTER_AREA).astype(np.uint8)
     whole = put_back(large, small, _winter(small))
-    monkeypatch.setattr("cgvideo.upsampling.BAND", rows)
+    monkeypatch.setattr("cgvideo.stages.upsampling.BAND", rows)
     banded = put_back(large, small, _winter(small))
     assert np.abs(banded.astype(int) - whole).max() <= 1
 

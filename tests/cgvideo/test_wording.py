@@ -23,8 +23,8 @@ from cgvideo.codec.decode import Damage
 from cgvideo.estimate import Estimate
 from cgvideo.pipeline import Result
 from cgvideo.settings import Settings
-from cgvideo.tiled_engine import Tiling
-from cgvideo.tiling import choose_grid
+from cgvideo.stages.tiled_engine import Tiling
+from cgvideo.stages.tiling import choose_grid
 from engines.errors import UserError
 from engines.library import find_model
 from engines.spec import GeneratorSpec

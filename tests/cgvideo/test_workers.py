@@ -13,16 +13,16 @@ from clips import make_clip, read_pictures
 from generators import SMALL, random_model
 
 from cgvideo.codec.decode import Seam
-from cgvideo.crew import TRIES, Crew, Rendered
-from cgvideo.hire import hired
 from cgvideo.interface import convert_video
 from cgvideo.pipeline import Result, run
 from cgvideo.plan import SEGMENT_FRAMES, make_plan
 from cgvideo.prepare import prepared, remember_choices
-from cgvideo.processes import Processes
 from cgvideo.progress import Silent, StageTimes, Stopped, StopRequest
 from cgvideo.requests import CLUSTER_CORES, engine_request, picture_request
 from cgvideo.settings import Settings
+from cgvideo.workers.crew import TRIES, Crew, Rendered
+from cgvideo.workers.hire import hired
+from cgvideo.workers.processes import Processes
 from engines.errors import UserError
 from engines.library import find_model
 from engines.model_file import Model, write_model

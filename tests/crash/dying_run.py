@@ -18,7 +18,7 @@ import cgvideo.codec.encode
 import cgvideo.codec.join
 import cgvideo.pipeline
 from cgvideo.journal import Journal
-from cgvideo.tiled_engine import TiledEngine
+from cgvideo.stages.tiled_engine import TiledEngine
 
 DIED = 77
 

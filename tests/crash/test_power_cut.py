@@ -13,10 +13,10 @@ from generators import SMALL, random_model
 from PIL import Image
 
 from cgvideo.codec.probe import probe
-from cgvideo.folder import plan_folder
-from cgvideo.folder_run import FolderResult, run_folder
+from cgvideo.folders.folder import plan_folder
+from cgvideo.folders.folder_run import FolderResult, run_folder
+from cgvideo.folders.manifest import Entry, Manifest
 from cgvideo.journal import Journal, PartRecord
-from cgvideo.manifest import Entry, Manifest
 from cgvideo.pipeline import Result, run
 from cgvideo.plan import make_plan
 from cgvideo.prepare import prepared
@@ -137,7 +137,7 @@ def test_what_is_relied_on_is_synced_before(tmp_path: Path) -> None:
 
 
 def test_in_a_folder_it_loses_no_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cgvideo.tiled_engine.open_engine", lambda *_: IdentityEngine())
+    monkeypatch.setattr("cgvideo.stages.tiled_engine.open_engine", lambda *_: IdentityEngine())
     names = ["a.png", "b.png", "more/c.png", "more/d.png"]
     source = tmp_path / "in"
     (source / "more").mkdir(parents=True)

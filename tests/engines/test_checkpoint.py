@@ -321,6 +321,7 @@ def test_what_the_project_cannot_have_is_not_written(make_model, tmp_path):
     for spec in (
         GeneratorSpec(base_channels=4, blocks=1, upsampling="resize"),
         GeneratorSpec(base_channels=4, blocks=1, norm="none"),
+        GeneratorSpec("compact", base_channels=4, blocks=1),
     ):
         with pytest.raises(UserError, match="which the reference project cannot"):
             export_checkpoint(make_model(spec, typical=False), tmp_path / "G.pth")

@@ -3,7 +3,7 @@ import math
 import pytest
 
 from engines.errors import UserError
-from engines.spec import FAMILIES, NORMS, UPSAMPLINGS, GeneratorSpec
+from engines.spec import FAMILIES, NORMS, REDUCTIONS, UPSAMPLINGS, GeneratorSpec
 
 
 def test_known_figures():
@@ -40,6 +40,15 @@ def test_figures_of_the_unet_of_pix2pix():
     assert GeneratorSpec("unet", 64, 8, norm="batch").statistics_channels == 0
 
 
+def test_figures_of_a_compact_generator():
+    spec = GeneratorSpec("compact", 64, 6, reduction=8)
+    assert spec.name == "compact 64x6/8"
+    assert (spec.multiple_of, spec.minimum_size, spec.tileable) == (8, 16, True)
+    assert spec.norm_channels == (64,) * 13
+    entrance, block, change = 16 * 16 * 3 * 64, 9 * 64 * 64, 9 * 64 * 3 * 64
+    assert spec.macs(64, 128) == 8 * 16 * (entrance + 12 * block + change)
+
+
 SPECS = [GeneratorSpec(base_channels=8, blocks=2, upsampling=name) for name in UPSAMPLINGS] + [
     GeneratorSpec(family, base_channels=8, blocks=3, norm=norm)
     for family in FAMILIES
@@ -65,6 +74,7 @@ def test_metadata_round_trip(spec):
         {"base_channels": "1000000"},
         {"family": "unet", "blocks": "1"},
         {"family": "unet", "blocks": "11"},
+        {"family": "compact", "reduction": "3"},
     ],
 )
 def test_nonsense_is_the_users_error(change):
@@ -73,8 +83,10 @@ def test_nonsense_is_the_users_error(change):
 
 
 def test_what_is_the_resnets_choice_is_not_the_unets():
-    with pytest.raises(UserError, match="no choice"):
+    with pytest.raises(UserError, match="Only a resnet"):
         GeneratorSpec("unet", blocks=5, upsampling="resize")
+    with pytest.raises(UserError, match="choice of reduction"):
+        GeneratorSpec(reduction=8)
 
 
 def test_missing_field_is_named():
@@ -85,6 +97,8 @@ def test_missing_field_is_named():
 WITHOUT_NORM = [
     *(GeneratorSpec("resnet", 2, 2, norm="none", upsampling=name) for name in UPSAMPLINGS),
     GeneratorSpec("unet", 2, 3, norm="none"),
+    GeneratorSpec("compact", 2, 2, norm="none"),
+    GeneratorSpec("compact", 2, 2, norm="none", reduction=8),
 ]
 
 
@@ -108,12 +122,16 @@ def test_reach_is_what_gradients_say(spec):
     assert reach <= spec.halo < reach + spec.multiple_of
 
 
-@pytest.mark.parametrize("upsampling", UPSAMPLINGS)
-def test_minimum_size_is_the_least_that_runs(upsampling):
+LEAST = [GeneratorSpec(base_channels=2, blocks=1, upsampling=name) for name in UPSAMPLINGS] + [
+    GeneratorSpec("compact", 2, 1, reduction=reduction) for reduction in REDUCTIONS
+]
+
+
+@pytest.mark.parametrize("spec", LEAST, ids=lambda spec: spec.description)
+def test_minimum_size_is_the_least_that_runs(spec):
     torch = pytest.importorskip("torch")
     from engines.network import Generator
 
-    spec = GeneratorSpec(base_channels=2, blocks=1, upsampling=upsampling)
     network = Generator(spec)
     least = spec.minimum_size
     assert network(torch.zeros(1, 3, least, least)).shape[2:] == (least, least)

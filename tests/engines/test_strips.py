@@ -28,12 +28,14 @@ def _relative(found, expected):
         SMALL,
         GeneratorSpec(base_channels=4, blocks=1, norm="batch_picture", upsampling="resize"),
         GeneratorSpec(base_channels=4, blocks=1, upsampling="subpixel"),
+        GeneratorSpec("compact", base_channels=4, blocks=2),
+        GeneratorSpec("compact", base_channels=4, blocks=1, reduction=8),
     ],
     ids=lambda spec: spec.description,
 )
 def test_in_strips_as_in_one(spec):
     model = random_model(spec)
-    frame = next(iter(held_frames(model.spec, (124, 172))))
+    frame = next(iter(held_frames(model.spec, (128, 176))))
     found = StripMeasurer(model, strip_pixels=4000)(frame)
     assert found.shape == (1, 2, spec.statistics_channels)
     assert found.dtype == np.float32

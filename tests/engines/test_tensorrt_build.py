@@ -54,6 +54,7 @@ def test_every_form_builds(make_model, name, form, precision, size):
         (GeneratorSpec(base_channels=8, blocks=1, upsampling="resize"), True),
         (GeneratorSpec(base_channels=8, blocks=1, upsampling="transpose4"), False),
         (GeneratorSpec(base_channels=8, blocks=1, upsampling="subpixel"), True),
+        (GeneratorSpec("compact", base_channels=8, blocks=1), True),
         (GeneratorSpec(base_channels=8, blocks=1, norm="none"), False),
     ],
     ids=lambda value: getattr(value, "description", str(value)),

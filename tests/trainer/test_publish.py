@@ -22,6 +22,7 @@ SPECS = {
     "batch": GeneratorSpec(base_channels=8, blocks=2, norm="batch"),
     "none": GeneratorSpec(base_channels=8, blocks=2, norm="none"),
     "unet": GeneratorSpec(family="unet", base_channels=8, blocks=4),
+    "compact": GeneratorSpec(family="compact", base_channels=8, blocks=2),
     "unet batch": GeneratorSpec(family="unet", base_channels=8, blocks=4, norm="batch"),
 }
 

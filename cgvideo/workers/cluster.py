@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from cgvideo.codec.decode import Seam
-from cgvideo.crew import Crew, Rendered
-from cgvideo.worker import Post, Worker
+from cgvideo.workers.crew import Crew, Rendered
+from cgvideo.workers.worker import Post, Worker
 from engines.errors import UserError, first_line
 
 CONNECTING_SECONDS = 10.0

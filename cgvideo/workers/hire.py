@@ -4,13 +4,13 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from cgvideo.cluster import Cluster
-from cgvideo.crew import Crew
 from cgvideo.plan import Plan
-from cgvideo.processes import Processes
 from cgvideo.requests import CLUSTER_CORES
 from cgvideo.settings import Settings
-from cgvideo.worker import Post
+from cgvideo.workers.cluster import Cluster
+from cgvideo.workers.crew import Crew
+from cgvideo.workers.processes import Processes
+from cgvideo.workers.worker import Post
 from engines.errors import UserError
 from engines.library import find_model
 from engines.model_file import Model

@@ -21,11 +21,11 @@ from cgvideo.codec.images.reading import Kind
 from cgvideo.frame import Frame, Pixels, side_by_side
 from cgvideo.plan import choose_output, engine_size, working_size
 from cgvideo.requests import picture_request, picture_tiling
-from cgvideo.scenes import marked
 from cgvideo.settings import Settings
-from cgvideo.smoothing import smoothed
-from cgvideo.tiled_engine import TiledEngine, Tiling, open_tiled
-from cgvideo.translate import blend, translate, translate_picture
+from cgvideo.stages.scenes import marked
+from cgvideo.stages.smoothing import smoothed
+from cgvideo.stages.tiled_engine import TiledEngine, Tiling, open_tiled
+from cgvideo.stages.translate import blend, translate, translate_picture
 from engines.model_file import Model
 from engines.store import EngineStore
 

@@ -30,7 +30,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cgvideo.flow import (
+from cgvideo.frame import Pixels, TranslatedFrame
+from cgvideo.stages.flow import (
     Flow,
     Gray,
     at_size,
@@ -41,7 +42,6 @@ from cgvideo.flow import (
     reduced,
     warped,
 )
-from cgvideo.frame import Pixels, TranslatedFrame
 
 MOST_THREADS = 8  # each holds some pictures in float32
 REACH = 3

@@ -13,7 +13,7 @@ from PIL import __version__ as pillow_version
 
 from cgvideo.codec.encode import SOFTWARE
 from cgvideo.codec.images import is_picture
-from cgvideo.pictures import picture_suffix
+from cgvideo.folders.pictures import picture_suffix
 from cgvideo.plan import PIPELINE_VERSION
 from cgvideo.settings import Settings
 from engines.errors import UserError

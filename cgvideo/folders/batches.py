@@ -14,11 +14,9 @@ from typing import Self
 from cgvideo.codec.images import Making, opened, write_pictures
 from cgvideo.codec.images.formats import format_of
 from cgvideo.codec.images.reading import Head, look
-from cgvideo.folder import FolderPlan, Item, picture_output
-from cgvideo.frame import Frame, Pixels
-from cgvideo.journal import file_sha256
-from cgvideo.manifest import Entry, Manifest
-from cgvideo.pictures import (
+from cgvideo.folders.folder import FolderPlan, Item, picture_output
+from cgvideo.folders.manifest import Entry, Manifest
+from cgvideo.folders.pictures import (
     PictureEngine,
     Ready,
     finished,
@@ -27,13 +25,15 @@ from cgvideo.pictures import (
     run_picture,
     size_of_work,
 )
+from cgvideo.frame import Frame, Pixels
+from cgvideo.journal import file_sha256
 from cgvideo.plan import engine_size, working_size
 from cgvideo.prefetch import in_parallel
 from cgvideo.progress import StopRequest
 from cgvideo.requests import picture_request, picture_tiling
 from cgvideo.settings import Settings
-from cgvideo.tiled_engine import open_tiled
-from cgvideo.translate import translate
+from cgvideo.stages.tiled_engine import open_tiled
+from cgvideo.stages.translate import translate
 from engines.engine import Engine
 from engines.errors import UserError, first_line
 from engines.model_file import Model

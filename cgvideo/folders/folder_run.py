@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
-from cgvideo.batches import PictureBatches, failure, is_full
 from cgvideo.codec.probe import probe
-from cgvideo.folder import FolderPlan, Item
+from cgvideo.folders.batches import PictureBatches, failure, is_full
+from cgvideo.folders.folder import FolderPlan, Item
+from cgvideo.folders.manifest import NAME, Entry, Manifest, is_done
 from cgvideo.journal import file_sha256
-from cgvideo.manifest import NAME, Entry, Manifest, is_done
 from cgvideo.plan import usual_suffix
 from cgvideo.prefetch import in_parallel
 from cgvideo.progress import Stopped, StopRequest

@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cgvideo.codec.decode import Seam
-from cgvideo.crew import Rendered
 from cgvideo.frame import Damage
 from cgvideo.journal import PartRecord, part_in
 from cgvideo.plan import Plan
 from cgvideo.prepare import prepared
 from cgvideo.rendering import Rendering
 from cgvideo.settings import Settings
+from cgvideo.workers.crew import Rendered
 from engines.atomic import replacing
 from engines.errors import UserError
 from engines.library import find_model

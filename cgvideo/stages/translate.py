@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from cgvideo.frame import Frame, Pixels, TranslatedFrame
 from cgvideo.patience import patiently
-from cgvideo.tiled_engine import TiledEngine
-from cgvideo.upsampling import put_back
+from cgvideo.stages.tiled_engine import TiledEngine
+from cgvideo.stages.upsampling import put_back
 from engines.engine import Engine
 from engines.errors import UserError, first_line
 from engines.spec import GeneratorSpec

@@ -10,8 +10,8 @@ from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from cgvideo.codec.decode import Seam
-from cgvideo.crew import Crew, Rendered
-from cgvideo.worker import Post, Worker
+from cgvideo.workers.crew import Crew, Rendered
+from cgvideo.workers.worker import Post, Worker
 from engines.errors import UserError
 
 _CONTEXT = multiprocessing.get_context("spawn")  # nothing of a runtime's threads is inherited

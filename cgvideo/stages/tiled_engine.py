@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from cgvideo.tiling import MOST_SIDE, Grid, Norm, Size, choose_grid, fits, most_whole
+from cgvideo.stages.tiling import MOST_SIDE, Grid, Norm, Size, choose_grid, fits, most_whole
 from engines.backends import memory_for, open_engine
 from engines.engine import Engine, EngineRequest
 from engines.errors import UserError, first_line

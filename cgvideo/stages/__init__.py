@@ -1,0 +1,1 @@
+"""What a frame goes through between decoding and encoding."""

@@ -1,0 +1,1 @@
+"""Segments rendered by several processes, here or in a cluster."""
