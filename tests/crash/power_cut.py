@@ -1,8 +1,8 @@
 """What a power cut leaves of a folder in which a program works: a small model of a disk.
 
 On this disk a file holds what it held at its last fsync, and a folder the names that it had at its last.
-Of what came later anything may be there or not: each folder's names as they were or as they are, and the
-files' bytes as they were, half as they are, or as they are. The cut comes before any call that syncs,
+Of what came later anything may be there or not: each folder's names as they were, with the latest of the new
+ones alone, or as they are, and the files' bytes as they were, half as they are, or as they are. The cut comes before any call that syncs,
 renames, makes or removes something.
 """
 
@@ -20,7 +20,7 @@ State = frozenset[tuple[str, bytes | None]]
 """All below a folder by relative paths: files' bytes, None for a folder."""
 
 CALLS = ("fsync", "replace", "rename", "mkdir", "unlink", "rmdir")
-LOST, TORN, KEPT = range(3)
+LOST, TORN, LATEST, KEPT = range(4)
 MOST_FOLDERS = 3  # whose names are lost or kept each for itself
 
 
@@ -40,6 +40,7 @@ class Disk:
         self._bytes: dict[int, bytes] = {}
         self._names: dict[int, dict[str, int]] = {}
         self._paths: dict[int, Path] = {}
+        self._seen: dict[Path, int] = {}  # in which order names came up
         self._one_by_one = threading.RLock()
         self._held: dict[int, int] = {}  # open, so that no number of an inode is given twice
 
@@ -75,6 +76,8 @@ class Disk:
         for parent, folders, files in os.walk(self.root):
             names = {name: self._hold(Path(parent, name)) for name in (*folders, *files)}
             self._names[self._hold(Path(parent))] = names
+            for name in names:
+                self._seen.setdefault(Path(parent, name), len(self._seen))
             self._paths |= {number: Path(parent, name) for name, number in names.items()}
             self._paths[self._hold(Path(parent))] = Path(parent)
             self._bytes |= {names[name]: Path(parent, name).read_bytes() for name in files}
@@ -97,7 +100,7 @@ class Disk:
     def _cut(self) -> None:
         self._look()
         folders = list(self._names)[:MOST_FOLDERS]
-        for rules in product((LOST, KEPT), repeat=len(folders)):
+        for rules in product((LOST, LATEST, KEPT), repeat=len(folders)):
             for data in (LOST, TORN, KEPT):
                 by_folder = dict(zip(folders, rules, strict=True))
                 state = frozenset(self._left(self._hold(self.root), "", by_folder, data))
@@ -106,8 +109,13 @@ class Disk:
     def _left(
         self, folder: int, path: str, rules: dict[int, int], data: int
     ) -> Iterator[tuple[str, bytes | None]]:
-        kept = rules.get(folder, LOST) == KEPT
-        names = (self._names if kept else self._synced_names).get(folder, {})
+        rule = rules.get(folder, LOST)
+        now = self._names.get(folder, {})
+        names = now if rule == KEPT else self._synced_names.get(folder, {})
+        new = [name for name in now if name not in names]
+        if rule == LATEST and new:
+            latest = max(new, key=lambda name: self._seen[self._paths[folder] / name])
+            names = {**names, latest: now[latest]}
         for name, number in names.items():
             if number in self._bytes:
                 yield path + name, self._bytes_left(number, data)
