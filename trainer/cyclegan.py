@@ -10,11 +10,11 @@ from engines.network import Generator
 from trainer.average import Average
 from trainer.config import TrainConfig
 from trainer.data import random_at
-from trainer.distributed import ALONE, Ranks
 from trainer.hardware import Hardware
 from trainer.losses import distance, for_discriminator, for_generator, gradient_penalty
 from trainer.networks import Discriminator, begin
 from trainer.pool import Pool
+from trainer.ranks import ALONE, Ranks
 
 _STEP = 3  # stream of random numbers
 

@@ -20,8 +20,8 @@ from torch import Tensor
 
 from engines.errors import UserError
 from trainer.config import TrainConfig
-from trainer.distributed import ALONE, Ranks
 from trainer.pictures import PictureSet, Scaling, find_pictures, without_copies
+from trainer.ranks import ALONE, Ranks
 
 AHEAD = 4  # steps that are read while one is computed
 

@@ -1,85 +1,27 @@
-"""Several processes that train as one: the same steps as a single process at the same batch.
-
-Each process works on its slice of every batch. After `backward` gradients are averaged by one
-`all_reduce` of them all, laid end to end. PyTorch's DistributedDataParallel does that by hooks in
-`forward`; here a generator runs several times before one `backward`, and discriminators are frozen
-in between, which those hooks do not take. gloo on CPUs; NCCL on CUDA, where this was never run.
-"""
+"""Several processes that train as one, the same steps as a single process at the same batch: how they are run."""
 
 import os
 import signal
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import timedelta
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
-from torch import Tensor
 
 from engines.errors import UserError
 from trainer.config import TrainConfig
-
-if TYPE_CHECKING:
-    from trainer.hardware import Hardware
+from trainer.data import read_data
+from trainer.hardware import Hardware, of_rank
+from trainer.loop import Watch, train
+from trainer.ranks import Ranks
 
 PATIENCE = timedelta(days=1)
 """How long the others wait for the first process, which alone writes and measures."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ranks:
-    """This process, number `rank` of `count`. The first has number 0; alone, nothing is exchanged."""
-
-    rank: int = 0
-    count: int = 1
-
-    def part(self, batch: Tensor) -> Tensor:
-        """This process's slice of what all have, `[N, ...]`."""
-        return batch.chunk(self.count)[self.rank] if self.count > 1 else batch
-
-    def gathered(self, part: Tensor) -> Tensor:
-        """The slices `[n, ...]` of all processes in their order, `[N, ...]`."""
-        if self.count == 1:
-            return part
-        part = part.contiguous()
-        # As bytes: not every backend knows every type.
-        parts = [torch.empty_like(part) for _ in range(self.count)]
-        views = [each.view(torch.uint8) for each in parts]
-        torch.distributed.all_gather(views, part.view(torch.uint8))
-        return torch.cat(parts)
-
-    def average(self, values: Sequence[Tensor]) -> None:
-        """Put the mean over all processes in place of each of these, which are of one dtype."""
-        if self.count == 1:
-            return
-        flat = torch.cat([each.reshape(-1) for each in values])
-        torch.distributed.all_reduce(flat)
-        flat /= self.count
-        parts = torch.split(flat, [each.numel() for each in values])
-        for each, part in zip(values, parts, strict=True):
-            each.copy_(part.view(each.shape))
-
-    def mean(self, losses: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The losses of whole batches, from those of the slices."""
-        means = {name: loss.float() if self.count > 1 else loss for name, loss in losses.items()}
-        self.average(list(means.values()))
-        return means
-
-    def agreed(self, values: Sequence[float]) -> list[float]:
-        """What the first process says, for all. It crosses by the CPU: nothing waits for a GPU."""
-        if self.count == 1:
-            return list(values)
-        told = torch.tensor(values, dtype=torch.float64)
-        torch.distributed.broadcast(told, 0)
-        return [float(value) for value in told]
-
-
-ALONE = Ranks()
 
 
 def check(config: TrainConfig, count: int) -> None:
@@ -98,15 +40,13 @@ def check(config: TrainConfig, count: int) -> None:
 
 @contextmanager
 def together(
-    config: TrainConfig, folder: Path, hardware: "Hardware", count: int
-) -> Iterator["Hardware"]:
+    config: TrainConfig, folder: Path, hardware: Hardware, count: int
+) -> Iterator[Hardware]:
     """Start `count` - 1 more processes and train as the first of them; gives the first's hardware.
 
     The others ignore signals: they stop when the first one does. When one of them fails so does the
     first, by a UserError that says why.
     """
-    from trainer.hardware import of_rank
-
     check(config, count)
     if count == 1:
         yield hardware
@@ -163,9 +103,7 @@ def by_torchrun() -> Ranks:
 _Others = list[tuple[BaseProcess, Connection]]
 
 
-def _start(
-    config: TrainConfig, folder: Path, hardware: "Hardware", port: int, count: int
-) -> _Others:
+def _start(config: TrainConfig, folder: Path, hardware: Hardware, port: int, count: int) -> _Others:
     context = get_context("spawn")
     others: _Others = []
     # Inherited: Ctrl-C is for the first process alone, also while the others are being started.
@@ -186,16 +124,12 @@ def _start(
 def _follow(
     config: TrainConfig,
     folder: Path,
-    hardware: "Hardware",
+    hardware: Hardware,
     port: int,
     ranks: Ranks,
     told: Connection,
 ) -> None:
     """What one of the other processes does. It says "" when it is ready, or what went wrong."""
-    from trainer.data import read_data
-    from trainer.hardware import of_rank
-    from trainer.loop import Watch, train
-
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     try:

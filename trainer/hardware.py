@@ -12,7 +12,7 @@ from torch import nn
 from engines.errors import UserError, first_line
 from engines.survey.machine import processor
 from trainer.config import TrainConfig
-from trainer.distributed import ALONE, Ranks
+from trainer.ranks import ALONE, Ranks
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -19,13 +19,13 @@ from trainer.config import TrainConfig
 from trainer.cyclegan import CycleGan
 from trainer.data import Batches, Data, as_tensor, middle
 from trainer.distill import Distillation, kept_teacher
-from trainer.distributed import Ranks
 from trainer.hardware import Hardware
 from trainer.log import Log
 from trainer.metrics import Evaluator, Likeness
 from trainer.pictures import PictureSet, spread
 from trainer.pix2pix import Pix2Pix
 from trainer.publish import TYPICAL_PICTURES, name_back, publish
+from trainer.ranks import Ranks
 from trainer.samples import sample_sheet
 from trainer.schedule import factor
 from trainer.start import read_start

@@ -121,6 +121,16 @@ def test_a_run_leaves_what_every_run_leaves(domains: dict, teacher: Model, tmp_p
     assert "Likeness to the teacher" in page
 
 
+@pytest.mark.slow
+def test_a_compact_student_learns(domains: dict, teacher: Model, tmp_path: Path) -> None:
+    compact = {"family": "compact", "base_channels": 16, "blocks": 2, "evaluate_every": 40}
+    run(student(domains, images=240, average=10, **compact), tmp_path / "run")
+    model = read_model(tmp_path / "run" / "models" / "pupil.safetensors")
+    assert model.spec == GeneratorSpec("compact", 16, 2)
+    scores = [line["score"] for line in read_log(tmp_path / "run" / "log.jsonl") if "score" in line]
+    assert scores[-1] > scores[0] + 1
+
+
 def test_a_run_goes_on_exactly_though_its_teacher_is_gone(
     domains: dict, teacher: Model, tmp_path: Path
 ) -> None:
