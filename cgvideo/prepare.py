@@ -23,7 +23,7 @@ from cgvideo.plan import (
 from cgvideo.requests import engine_request, tiling_for
 from cgvideo.settings import Settings
 from cgvideo.stages.tiled_engine import open_tiled
-from engines.atomic import replacing
+from engines.atomic import make_folder, replacing
 from engines.engine import Engine, EngineRequest
 from engines.model_file import Model
 from engines.store import EngineStore
@@ -67,7 +67,7 @@ def remember_choices(plan: Plan) -> None:
     if identity in known:
         return
     with writing(folder):
-        folder.mkdir(exist_ok=True)
+        make_folder(folder)
         with replacing(folder / CHOICES_NAME) as scratch:
             scratch.write_text(json.dumps([*known, identity]), encoding="utf-8")
 

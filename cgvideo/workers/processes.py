@@ -1,6 +1,8 @@
 """Workers that are processes of this machine."""
 
 import multiprocessing
+import os
+import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -82,6 +84,7 @@ def _work(post: Post, device: str, connection: Connection) -> None:
     import signal
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the coordinator's to answer
+    threading.Thread(target=_end_with_the_coordinator, daemon=True).start()
     worker: Worker | None = None
     try:
         while True:
@@ -97,3 +100,11 @@ def _work(post: Post, device: str, connection: Connection) -> None:
     finally:
         if worker is not None:
             worker.close()
+
+
+def _end_with_the_coordinator() -> None:
+    """Let no worker go on writing beside the next run when the coordinator was killed."""
+    coordinator = multiprocessing.parent_process()
+    assert coordinator is not None
+    coordinator.join()
+    os._exit(1)
