@@ -16,7 +16,7 @@ from cgvideo.codec.decode import Seam
 from cgvideo.codec.errors import writing
 from cgvideo.codec.join import Part
 from cgvideo.frame import WHOLE, Damage
-from engines.atomic import replacing, sync
+from engines.atomic import make_folder, replacing, sync
 from engines.errors import UserError
 
 FORMAT = 1
@@ -66,7 +66,7 @@ class Journal:
 
     def __enter__(self) -> Self:
         with writing(self.folder.parent):
-            self.folder.parent.mkdir(exist_ok=True)
+            make_folder(self.folder.parent)
         try:
             self._lock.acquire()
         except Timeout as error:
@@ -76,7 +76,7 @@ class Journal:
             ) from error
         try:
             with writing(self.folder):
-                self.folder.mkdir(exist_ok=True)
+                make_folder(self.folder)
                 for torn in self.folder.glob(".*.partial*"):  # of a run that was killed
                     torn.unlink(missing_ok=True)
                 self._read()

@@ -150,6 +150,16 @@ class Plan:
         }
 
 
+def check_start(clip: Clip, settings: Settings) -> None:
+    """Raise UserError where `--start` lies after the clip's end."""
+    length = clip.duration_seconds
+    if length is not None and settings.start >= length > 0:
+        raise UserError(
+            f"--start {settings.start:g} lies after the end of {clip.path}, at {length:.1f} s",
+            "Begin earlier",
+        )
+
+
 def make_plan(
     clip: Clip, model: Model, engine: Engine, settings: Settings, output: Path | None = None
 ) -> Plan:
@@ -160,12 +170,6 @@ def make_plan(
     Raises:
         UserError: the output cannot be what was asked for.
     """
-    length = clip.duration_seconds
-    if length is not None and settings.start >= length > 0:
-        raise UserError(
-            f"--start {settings.start:g} lies after the end of {clip.path}, at {length:.1f} s",
-            "Begin earlier",
-        )
     output = output or choose_output(clip.path, model.name, settings, usual_suffix(clip, settings))
     size = working_size(clip.upright_size, settings.max_size)
     muxer = FORMATS[output.suffix.lower()]

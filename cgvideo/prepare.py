@@ -11,6 +11,7 @@ from cgvideo.codec.probe import probe
 from cgvideo.journal import CHOICES_NAME
 from cgvideo.plan import (
     Plan,
+    check_start,
     choose_output,
     engine_pixels,
     engine_size,
@@ -22,7 +23,7 @@ from cgvideo.plan import (
 from cgvideo.requests import engine_request, tiling_for
 from cgvideo.settings import Settings
 from cgvideo.stages.tiled_engine import open_tiled
-from engines.atomic import replacing
+from engines.atomic import make_folder, replacing
 from engines.engine import Engine, EngineRequest
 from engines.errors import UserError
 from engines.model_file import Model
@@ -40,6 +41,7 @@ def prepared(
     Nothing is written yet but what `store` keeps.
     """
     clip = probe(source)
+    check_start(clip, settings)
     output = choose_output(source, model.name, settings, usual_suffix(clip, settings))
     size = working_size(clip.upright_size, settings.max_size)
     size = engine_size(working_size(size, settings.work_size), model)
@@ -75,7 +77,7 @@ def remember_choices(plan: Plan) -> None:
     if identity in known:
         return
     with writing(folder):
-        folder.mkdir(exist_ok=True)
+        make_folder(folder)
         with replacing(folder / CHOICES_NAME) as scratch:
             scratch.write_text(json.dumps([*known, identity]), encoding="utf-8")
 

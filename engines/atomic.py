@@ -40,6 +40,19 @@ def waiting(path: Path, scratch_folder: Path | None = None) -> Iterator[Path]:
         raise
 
 
+def make_folder(path: Path) -> None:
+    """Make a folder and those above it, unless they are there; no power cut takes them away.
+
+    Raises:
+        OSError: as `Path.mkdir` does.
+    """
+    if not path.is_dir():
+        if not path.parent.exists():
+            make_folder(path.parent)
+        path.mkdir(exist_ok=True)
+        sync(path.parent)
+
+
 def sync(path: Path) -> None:
     """Ask the system to put a file's (or folder's entries') bytes on the disk before going on."""
     if path.is_dir() and os.name == "nt":  # folders cannot be opened there

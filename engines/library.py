@@ -1,4 +1,7 @@
-"""Where models are found by name: those that come with the program, and the user's own."""
+"""Where models are found by name: those that come with the program, and the user's own.
+
+Names alone are had without NumPy: the shell asks for them each time Tab is pressed.
+"""
 
 import os
 import re
@@ -8,12 +11,15 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from platformdirs import user_data_dir
 
 from engines.atomic import replacing
 from engines.errors import UserError
-from engines.model_file import CHECKPOINTS, Model, read_model, write_model
+
+if TYPE_CHECKING:
+    from engines.model_file import Model
 
 SUFFIX = ".safetensors"
 _BUILT_IN = Path(__file__).parent / "models"
@@ -49,13 +55,15 @@ def list_models() -> list[ModelEntry]:
     return [entries[name] for name in sorted(entries)]
 
 
-def find_model(name_or_path: str) -> Model:
+def find_model(name_or_path: str) -> "Model":
     """Read the model of that name, or the model file at that path.
 
     What ends in .safetensors or holds a path separator is a path. The model has the name by which
     it was found (of a path, the file's stem), whatever the file calls itself. Raises UserError for
     an unknown name (with the known ones and the closest) and for a file that is no model.
     """
+    from engines.model_file import CHECKPOINTS, read_model
+
     path = Path(name_or_path)
     is_checkpoint = path.suffix in CHECKPOINTS and path.is_file()  # reading it says what to do
     if name_or_path.endswith(SUFFIX) or path.name != name_or_path or is_checkpoint:
@@ -72,6 +80,8 @@ def add_model(file: Path, name: str | None = None) -> ModelEntry:
     Raises UserError for a file that is no model, for a name that cannot be a file's, and for one
     that is taken.
     """
+    from engines.model_file import read_model
+
     name = file.stem if name is None else name
     check_name(name)
     read_model(file)  # refuses what is no model
@@ -80,11 +90,13 @@ def add_model(file: Path, name: str | None = None) -> ModelEntry:
     return entry
 
 
-def keep_model(model: Model) -> ModelEntry:
+def keep_model(model: "Model") -> ModelEntry:
     """Write a model among the user's models, under its name.
 
     Raises UserError for a name that cannot be a file's, and for one that is taken.
     """
+    from engines.model_file import write_model
+
     check_name(model.name)
     with _new_entry(model.name) as entry:
         write_model(entry.path, model)
@@ -96,6 +108,8 @@ def describe_model(name_or_path: str, facts: Mapping[str, str]) -> Path:
 
     Raises UserError for a model that comes with the program, and for what may not be written.
     """
+    from engines.model_file import write_model
+
     model = find_model(name_or_path)
     assert model.path is not None
     if any(entry.built_in and entry.path == model.path for entry in list_models()):

@@ -10,11 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cgvideo.codec.probe import probe
+from cgvideo.interface import convert_video
 from cgvideo.pipeline import Result, run
 from cgvideo.plan import Plan, make_plan
 from cgvideo.progress import Progress
 from cgvideo.settings import Settings
 from engines.engine import Engine
+from engines.library import find_model
 from engines.model_file import Model
 from engines.spec import GeneratorSpec
 
@@ -138,3 +140,9 @@ def convert(
     """Convert with the identity, if `engine` is not another."""
     engine = engine or IdentityEngine()
     return run(plan_for(source, output, engine, **settings), engine, progress)
+
+
+def convert_by_model(source: Path, output: Path, model: str, **settings: Any) -> Result:
+    """Convert as users do, smoothed and with anchors, by an engine for the model at a path."""
+    chosen = Settings(output=output, preset="ultrafast", threads=1, precision="fp32", **settings)
+    return convert_video(source, find_model(model), chosen)

@@ -245,7 +245,10 @@ def config_from(*layers: Mapping[str, Any]) -> TrainConfig:
         values["target"] = values["source"]
     for name in ("name", "source", "target"):
         if name not in values:
-            raise UserError(f"{_flag(name)} is missing", "See cgvideo train --help")
+            raise UserError(
+                f"{_flag(name)} is missing",
+                "Give a folder that holds trainA and trainB, or --name, --source and --target",
+            )
     return TrainConfig(**values)
 
 
@@ -278,9 +281,14 @@ def read_settings(path: Path) -> dict[str, Any]:
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise UserError(f"{path} cannot be read ({error.strerror or error})") from error
+        raise UserError(
+            f"{path} cannot be read ({error.strerror or error})", "Check the path"
+        ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is no TOML ({error})") from error
+        raise UserError(
+            f"{path} is no TOML ({error})",
+            "Write NAME = VALUE, a line each, as config.toml of a run has it",
+        ) from error
     for name in ("source", "target", "test_source", "test_target", "source_list", "target_list"):
         if isinstance(values.get(name), str):
             values[name] = str(path.parent / Path(values[name]).expanduser())

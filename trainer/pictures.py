@@ -144,7 +144,9 @@ class PictureSet:
         try:
             names = set(listed.read_text(encoding="utf-8").split("\n"))
         except (OSError, UnicodeDecodeError) as error:
-            raise UserError(f"{listed} cannot be read ({error})") from error
+            raise UserError(
+                f"{listed} cannot be read ({error})", "Give a text file, a name a line"
+            ) from error
         names = {Path(name.strip()).name for name in names if name.strip()}
         found = [number for number, path in enumerate(self.paths) if path.name in names]
         if not found:

@@ -31,31 +31,37 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-app.command("convert")(convert.convert)
-app.command("demo")(demo.demo)
-app.command("export")(export.export)
-app.command("train")(train.train)
-app.command("report")(report.report)
-app.command("distill")(distill.distill)
-app.command("eval")(eval.evaluate)
-app.command("bench")(bench.bench)
-app.command("clean")(clean.clean)
-app.command("doctor")(doctor.doctor)
-app.add_typer(models.app, name="models")
-app.add_typer(engines.app, name="engines")
+app.command("convert", short_help="Convert videos, pictures and whole folders.")(convert.convert)
+app.command("demo", short_help="See what it does, with nothing at hand.")(demo.demo)
+app.command("export", short_help="Write a model as an engine for other programs.")(export.export)
+app.command("train", short_help="Train a look of your own from two folders.")(train.train)
+app.command("report", short_help="Write how a training went, as one page.")(report.report)
+app.command("distill", short_help="Teach a small, fast model what a large one does.")(
+    distill.distill
+)
+app.command("eval", short_help="Measure a result: how steady, sharp and faithful.")(eval.evaluate)
+app.command("bench", short_help="Measure what is fast here, and what is slow.")(bench.bench)
+app.command("clean", short_help="Remove unfinished work that nobody goes on with.")(clean.clean)
+app.command("doctor", short_help="What this machine offers, and what to mend.")(doctor.doctor)
+app.add_typer(models.app, name="models", short_help="List models; add, import, export or remove.")
+app.add_typer(engines.app, name="engines", short_help="List or remove the engines that were kept.")
 
 
-@app.callback()
-def version(
-    show: bool = typer.Option(
-        False, "--version", help="Print the version and stop.", is_eager=True
-    ),
-) -> None:
-    if show:
+def _version(asked: bool) -> None:
+    if asked:
         from cgvideo import __version__
 
         typer.echo(f"cgvideo {__version__}")
         raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: bool = typer.Option(
+        False, "--version", help="Print the version and stop.", is_eager=True, callback=_version
+    ),
+) -> None:
+    """What comes before a command."""
 
 
 def main() -> None:

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from cgvideo.cli.completing import models, words
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -15,12 +17,17 @@ SMALLEST, LARGEST = 64, 8192  # pixels on a side
 
 def bench(
     model: str = typer.Option(
-        "summer2winter", "--model", "-m", help="A name from `cgvideo models`, or a model file."
+        "summer2winter",
+        "--model",
+        "-m",
+        help="A name from `cgvideo models`, or a model file.",
+        autocompletion=models,
     ),
     size: str = typer.Option("640x360", help="Of the clip: WIDTHxHEIGHT, or 360p to 2160p."),
     backend: str = typer.Option(
         "all",
         help="Measure all backends, or one: openvino, torch, tensorrt. The yardsticks run either way.",
+        autocompletion=words("all", "openvino", "torch", "tensorrt"),
     ),
     seconds: float = typer.Option(
         40.0, help="About how long to measure; making ready comes on top. Longer is more exact."

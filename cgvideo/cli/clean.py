@@ -11,7 +11,9 @@ from engines.errors import UserError
 
 def clean(
     places: list[Path] = typer.Argument(
-        None, help="Folders to look through, in depth. Default: the one you are in."
+        None,
+        metavar="FOLDER",
+        help="Folders to look through, in depth. Default: the one you are in.",
     ),
     older: float = typer.Option(0.0, "--older", help="Only work not touched for so many days."),
     yes: bool = typer.Option(False, "--yes", "-y", help="Remove it without asking."),

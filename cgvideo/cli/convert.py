@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from cgvideo.cli.completing import models, words
 from cgvideo.cli.folder import convert_folder, folder_output
 from cgvideo.cli.pipes import FORMATS, PIPE, is_piped, through_pipes
 from cgvideo.cli.reports import CUT_SHORT, INTERRUPTED
@@ -26,10 +27,16 @@ if TYPE_CHECKING:
 
 def convert(
     inputs: list[Path] = typer.Argument(
-        ..., help="Videos, pictures and folders to convert; - for standard input."
+        ...,
+        metavar="INPUT",
+        help="Videos, pictures and folders to convert; - for standard input.",
     ),
     model: str = typer.Option(
-        "summer2winter", "--model", "-m", help="A name from `cgvideo models`, or a model file."
+        "summer2winter",
+        "--model",
+        "-m",
+        help="A name from `cgvideo models`, or a model file.",
+        autocompletion=models,
     ),
     output: Path | None = typer.Option(
         None,
@@ -50,12 +57,16 @@ def convert(
         "auto",
         help="Steadiness: auto, off, or 0 (frame by frame) to 1 (flicker averaged away along the"
         " motion of the source). Default: auto, which is 1.",
+        autocompletion=words("auto", "off"),
     ),
     codec: str | None = typer.Option(
         None,
         help="h264 (plays everywhere), hevc and av1 (smaller, 10 bits), vp9, prores (for editing: 10 bits,"
         " transparency), ffv1 (lossless); on an NVIDIA GPU where `cgvideo doctor` finds them:"
         " h264_nvenc, hevc_nvenc. Default: h264, lossless into a pipe.",
+        autocompletion=words(
+            "h264", "hevc", "av1", "vp9", "prores", "ffv1", "h264_nvenc", "hevc_nvenc"
+        ),
     ),
     crf: float | None = typer.Option(
         None,
@@ -77,6 +88,7 @@ def convert(
         "off",
         help="HDR sources: off refuses them, sdr makes them SDR first, keep translates PQ or HLG values as"
         " they are and stays HDR.",
+        autocompletion=words("off", "sdr", "keep"),
     ),
     strict: bool = typer.Option(
         False, "--strict", help="A damaged source is an error. Default: convert what decodes."
@@ -88,7 +100,9 @@ def convert(
         False, "--compare", help="Write source and result side by side. Default: the result alone."
     ),
     pipe: str = typer.Option(
-        "nut", help="What -o - speaks: nut (with sound and all times) or y4m (pictures alone)."
+        "nut",
+        help="What -o - speaks: nut (with sound and all times) or y4m (pictures alone).",
+        autocompletion=words("nut", "y4m"),
     ),
     overwrite: bool = typer.Option(
         False, "--overwrite", help="Replace an existing output. Default: refuse."
@@ -97,6 +111,7 @@ def convert(
         None,
         "--format",
         help="Format of pictures: png, jpeg, webp, tiff, bmp, gif, avif, heic. Default: their own.",
+        autocompletion=words("png", "jpeg", "webp", "tiff", "bmp", "gif", "avif", "heic"),
     ),
     quality: int | None = typer.Option(
         None,
@@ -118,12 +133,21 @@ def convert(
         help="Of a folder that was converted before, only what is new or changed, by content."
         " Default: refuse.",
     ),
-    backend: str = typer.Option("auto", help="Runtime: auto, openvino, torch or tensorrt."),
-    device: str = typer.Option("auto", help="Device of the runtime: auto, cpu, gpu or cuda."),
+    backend: str = typer.Option(
+        "auto",
+        help="Runtime: auto, openvino, torch or tensorrt.",
+        autocompletion=words("auto", "openvino", "torch", "tensorrt"),
+    ),
+    device: str = typer.Option(
+        "auto",
+        help="Device of the runtime: auto, cpu, gpu or cuda.",
+        autocompletion=words("auto", "cpu", "gpu", "cuda"),
+    ),
     precision: str = typer.Option(
         "auto",
         help="auto, fp32, bf16, fp16, or int8 (a third faster on CPUs, about 50 dB from fp32)."
         " Default: bf16 where the CPU has it, fp16 on NVIDIA GPUs, else fp32.",
+        autocompletion=words("auto", "fp32", "bf16", "fp16", "int8"),
     ),
     threads: int | None = typer.Option(
         None,
@@ -151,6 +175,7 @@ def convert(
         help="Where a frame's statistics come from: anchors (measured about once a second and"
         " interpolated: steady), frame (its own), fast (a thumbnail's: less exact). Default:"
         " anchors, of pictures frame.",
+        autocompletion=words("auto", "anchors", "frame", "fast"),
     ),
     anchor_interval: float = typer.Option(
         1.0, help="Seconds from one measurement to the next, with --norm anchors."

@@ -4,8 +4,16 @@ from pathlib import Path
 
 import typer
 
+from cgvideo.cli.completing import models
+
 NAME = "cgvideo-demo"
 SAMPLE_RATE = 48_000
+NEXT = """
+Now a clip of your own:
+  cgvideo convert YOURS.mp4 --model {model} --dry-run                  what it will take
+  cgvideo convert YOURS.mp4 --model {model} --start 5 --duration 4     four seconds of it
+  cgvideo convert YOURS.mp4 --model {model}                            all of it, with its sound
+Pictures and folders work the same way. Other looks: cgvideo models; one of your own: cgvideo train."""
 
 
 def demo(
@@ -13,7 +21,11 @@ def demo(
         Path(), "--output", "-o", help="Existing folder to write into. Default: the current one."
     ),
     model: str = typer.Option(
-        "summer2winter", "--model", "-m", help="A name from `cgvideo models`, or a model file."
+        "summer2winter",
+        "--model",
+        "-m",
+        help="A name from `cgvideo models`, or a model file.",
+        autocompletion=models,
     ),
     debug: bool = typer.Option(
         False, "--debug", help="Show tracebacks instead of one-line errors."
@@ -44,7 +56,7 @@ def demo(
     beside = folder / f"{NAME}.{found.name}.compare.mp4"
     picture = folder / f"{NAME}.{found.name}.png"
 
-    display.note("drawing a summer valley by formula …")
+    display.note("drawing a summer valley by formula, a few seconds …")
     music = sound(SECONDS, SAMPLE_RATE)
     write_clip(source, frames(), FRAME_RATE, music, SAMPLE_RATE)
     settings = Settings(output=translated, overwrite=True)
@@ -52,6 +64,7 @@ def demo(
         lambda interruption: convert_one(source, found, settings, display, interruption), display
     )
 
+    display.note("putting both side by side …")
     clips = (VideoSource(clip, clip.upright_size) for clip in map(probe, (source, translated)))
     pairs = zip(*(clip.frames() for clip in clips), strict=True)
     together = [side_by_side(before.pixels, after.pixels) for before, after in pairs]
@@ -61,6 +74,7 @@ def demo(
         (source, "the summer clip"),
         (translated, "translated"),
         (beside, "both side by side"),
-        (picture, "a picture of before and after"),
+        (picture, "before and after"),
     ):
-        typer.echo(f"{path.resolve()}  {what}")
+        typer.echo(f"{what + ':':{len('both side by side:')}} {path.resolve()}")
+    typer.echo(NEXT.format(model=found.name))

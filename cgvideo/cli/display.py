@@ -22,6 +22,7 @@ from cgvideo.cli.wording import (
     progress_line,
     result_line,
     stop_lines,
+    wrapped,
 )
 from cgvideo.estimate import Estimate
 from cgvideo.folders.folder import FolderPlan
@@ -248,7 +249,8 @@ class TerminalDisplay(PlainDisplay):
         self._task = TaskID(0)
 
     def say(self, text: str) -> None:
-        self._console.print(text, markup=False, soft_wrap=True)
+        lines = wrapped(text, self._console.width)
+        self._console.print(lines, markup=False, soft_wrap=True)
 
     def __enter__(self) -> Self:
         self._bar = Progress(

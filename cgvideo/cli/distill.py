@@ -4,13 +4,21 @@ from pathlib import Path
 
 import typer
 
+from cgvideo.cli.completing import models
 from engines.errors import UserError
 
 
 def distill(
-    model: str = typer.Argument(..., help="The teacher: a name from `cgvideo models`, or a file."),
+    model: str = typer.Argument(
+        ...,
+        metavar="MODEL",
+        help="The teacher: a name from `cgvideo models`, or a file.",
+        autocompletion=models,
+    ),
     data: Path | None = typer.Argument(
-        None, help="Folder of pictures to translate, or one that holds trainA (and testA)."
+        None,
+        metavar="DATA",
+        help="Folder of pictures to translate, or one that holds trainA (and testA).",
     ),
     name: str = typer.Option(..., help="Of the student, and of the run's folder."),
     source: Path | None = typer.Option(
@@ -51,13 +59,9 @@ def distill(
         "reduction": reduction, "images": images, "minutes": minutes,
         "crop": crop, "learning_rate": learning_rate,
     }  # fmt: skip
-    try:
-        from cgvideo.cli.train import train_run
-        from trainer.config import DISTILL, config_from
-    except ImportError as error:
-        raise UserError(
-            f"Training needs PyTorch ({error})", "pip install 'cgvideo[train]'"
-        ) from error
+    from cgvideo.cli.train import train_run
+    from trainer.config import DISTILL, config_from
+
     if (data is None) == (source is None):
         raise UserError("Give a folder of pictures, or --source", "One of them, not both")
     given = {key: value for key, value in given.items() if value is not None}

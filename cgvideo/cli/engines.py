@@ -38,8 +38,9 @@ def list_them(as_json: bool = typer.Option(False, "--json", help="Report as JSON
             )
         return
     table = Table(box=None, pad_edge=False)
-    for heading in ("model", "form", "size", "precision", "runtime", "MB", "parity", "last used"):
-        table.add_column(heading, overflow="fold")
+    for heading in ("model", "form", "size", "in", "runtime", "MB", "parity", "last used"):
+        wide = heading == "runtime"  # its name and version may stand below each other
+        table.add_column(heading, overflow="fold", no_wrap=not wide, min_width=9 * wide)
     for entry in entries:
         key, facts = entry.key, entry.facts
         if key.get("what"):
@@ -53,7 +54,7 @@ def list_them(as_json: bool = typer.Option(False, "--json", help="Report as JSON
             key.get("runtime", "").split("-")[0],
             f"{entry.bytes / 1e6:.1f}",
             f"{facts['psnr']:.1f} dB" if isinstance(facts.get("psnr"), float) else "",
-            f"{entry.used.astimezone():%Y-%m-%d %H:%M}",
+            f"{entry.used.astimezone():%Y-%m-%d}",
         )
     if table.row_count:
         Console(highlight=False, markup=False).print(table)

@@ -11,8 +11,12 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    source: Path = typer.Argument(..., help="The video (or picture) that was translated."),
-    result: Path = typer.Argument(..., help="What became of it, made by any program."),
+    source: Path = typer.Argument(
+        ..., metavar="SOURCE", help="The video (or picture) that was translated."
+    ),
+    result: Path = typer.Argument(
+        ..., metavar="RESULT", help="What became of it, made by any program."
+    ),
     reference: Path | None = typer.Option(
         None, help="The same without smoothing: then what smoothing gained and lost is told."
     ),

@@ -5,13 +5,23 @@ from typing import Any, cast
 
 import typer
 
+from cgvideo.cli.completing import models, words
 from engines.errors import UserError
 
 
 def export(
-    model: str = typer.Argument(..., help="A name from `cgvideo models`, or a model file."),
+    model: str = typer.Argument(
+        ...,
+        metavar="MODEL",
+        help="A name from `cgvideo models`, or a model file.",
+        autocompletion=models,
+    ),
     target: str = typer.Option(
-        ..., "--target", "-t", help="What to write: onnx, openvino or tensorrt."
+        ...,
+        "--target",
+        "-t",
+        help="What to write: onnx, openvino or tensorrt.",
+        autocompletion=words("onnx", "openvino", "tensorrt"),
     ),
     output: Path | None = typer.Option(
         None,
@@ -37,6 +47,7 @@ def export(
         None,
         help="fp32 or fp16 (half the size; statistics stay in fp32). Default: fp32, for tensorrt"
         " fp16.",
+        autocompletion=words("fp32", "fp16"),
     ),
     gpu: str | None = typer.Option(
         None,

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import typer
 
+from cgvideo.cli.completing import models
 from cgvideo.cli.reports import plain
 from engines.errors import UserError
 
@@ -49,7 +50,11 @@ def list_them(context: typer.Context) -> None:
 
 
 @app.command("info")
-def info(name: str = typer.Argument(..., help="A model's name, or a model file.")) -> None:
+def info(
+    name: str = typer.Argument(
+        ..., metavar="MODEL", help="A model's name, or a model file.", autocompletion=models
+    ),
+) -> None:
     """Print a model's architecture and card."""
     from cgvideo.stages.translate import padded_size
     from engines.library import find_model
@@ -78,7 +83,7 @@ def info(name: str = typer.Argument(..., help="A model's name, or a model file."
 
 @app.command("add")
 def add(
-    file: Path = typer.Argument(..., help="A model file (.safetensors)."),
+    file: Path = typer.Argument(..., metavar="FILE", help="A model file (.safetensors)."),
     name: str | None = typer.Option(None, help="Name to give it. Default: the file's."),
 ) -> None:
     """Put a model among your own, so that it can be used by name."""
@@ -108,7 +113,9 @@ def describe(
 
 @app.command("import")
 def import_(
-    file: Path = typer.Argument(..., help="A generator's checkpoint, such as latest_net_G.pth."),
+    file: Path = typer.Argument(
+        ..., metavar="FILE", help="A generator's checkpoint, such as latest_net_G.pth."
+    ),
     name: str | None = typer.Option(
         None, help="Name to give it. Default: the folder's for *_net_G.pth, else the file's."
     ),
@@ -140,7 +147,9 @@ def import_(
 
 @app.command("export")
 def export(
-    name: str = typer.Argument(..., help="A model's name, or a model file."),
+    name: str = typer.Argument(
+        ..., metavar="MODEL", help="A model's name, or a model file.", autocompletion=models
+    ),
     output: Path = typer.Option(..., "-o", "--output", help="The checkpoint to write (.pth)."),
     overwrite: bool = typer.Option(
         False, "--overwrite", help="Replace an existing file. Default: refuse."
@@ -174,7 +183,9 @@ def _name_for(file: Path) -> str:
 
 
 @app.command("remove")
-def remove(name: str = typer.Argument(..., help="The name of one of your own models.")) -> None:
+def remove(
+    name: str = typer.Argument(..., metavar="MODEL", help="The name of one of your own models."),
+) -> None:
     """Remove one of your own models."""
     from engines.library import remove_model
 

@@ -6,7 +6,9 @@ import typer
 
 
 def report(
-    run: Path = typer.Argument(..., help="Folder of a run, running or not: runs/NAME."),
+    run: Path = typer.Argument(
+        ..., metavar="RUN", help="Folder of a run, running or not: runs/NAME."
+    ),
     debug: bool = typer.Option(
         False, "--debug", help="Show tracebacks instead of one-line errors."
     ),
@@ -15,8 +17,11 @@ def report(
 
     One file without anything from elsewhere, to look at in a browser or to pass on.
     """
-    from trainer.report import write_report
-    from trainer.run import require_run
+    from cgvideo.cli.train import needs_torch
+
+    with needs_torch():
+        from trainer.report import write_report
+        from trainer.run import require_run
 
     require_run(run)
     typer.echo(write_report(run))

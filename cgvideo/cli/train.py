@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from cgvideo.cli.completing import models, words
 from cgvideo.cli.reports import INTERRUPTED, emit, say
 from engines.errors import UserError
 
@@ -17,11 +18,15 @@ if TYPE_CHECKING:
 
 def train(
     data: Path | None = typer.Argument(
-        None, help="Folder with trainA and trainB (testA, testB); paired: train (test)."
+        None,
+        metavar="DATA",
+        help="Folder with trainA and trainB (testA, testB); paired: train (test).",
     ),
     name: str | None = typer.Option(None, help="Of the model, and of the run's folder."),
     preset: str = typer.Option(
-        "cyclegan", help="cyclegan, cyclegan-128, fast (small, for video), tf-tutorial, pix2pix."
+        "cyclegan",
+        help="cyclegan, cyclegan-128, fast (small, for video), tf-tutorial, pix2pix.",
+        autocompletion=words("cyclegan", "cyclegan-128", "fast", "tf-tutorial", "pix2pix"),
     ),
     config: Path | None = typer.Option(
         None, help="Settings in TOML, by the names of these options with underscores."
@@ -71,7 +76,9 @@ def train(
     decay_from: float | None = typer.Option(None, help="Share of the run. Default: 0.5."),
     average: int | None = typer.Option(None, help="Half-life of the kept weights, in pictures."),
     start_from: str | None = typer.Option(
-        None, help="Fine-tune: a model's name or file, a run's folder or a checkpoint in it."
+        None,
+        help="Fine-tune: a model's name or file, a run's folder or a checkpoint in it.",
+        autocompletion=models,
     ),
     precision: str | None = typer.Option(None, help="auto, fp32 or bf16."),
     device: str | None = typer.Option(None, help="auto, cpu, cuda, cuda:N."),
@@ -99,13 +106,9 @@ def train(
     its name at once: cgvideo convert in.mp4 --model NAME.
     """
     given = dict(locals())
-    try:
+    with needs_torch():
         from trainer.config import PRESETS, config_from, read_settings
         from trainer.run import layout
-    except ImportError as error:
-        raise UserError(
-            f"Training needs PyTorch ({error})", "pip install 'cgvideo[train]'"
-        ) from error
     for extra in (
         "data",
         "preset",
@@ -139,6 +142,17 @@ def train(
         _benchmark(wanted, benchmark, as_json)
     else:
         train_run(wanted, epochs, folder, dry_run, as_json, devices)
+
+
+@contextmanager
+def needs_torch() -> Iterator[None]:
+    """Import the trainer inside; UserError where PyTorch is not installed or does not load."""
+    try:
+        yield
+    except ImportError as error:
+        raise UserError(
+            f"Training needs PyTorch ({error})", "pip install 'cgvideo[train]'"
+        ) from error
 
 
 def _benchmark(config: "TrainConfig", seconds: float, as_json: bool) -> None:
@@ -178,13 +192,15 @@ def train_run(
     from cgvideo.cli.footage import footage
     from cgvideo.cli.steps import steps
     from cgvideo.cli.watching import watching
-    from trainer.data import read_data
-    from trainer.distributed import check, together
-    from trainer.hardware import hardware
-    from trainer.loop import train as run
-    from trainer.report import write_report
-    from trainer.run import install, opened_run
-    from trainer.start import check_models
+
+    with needs_torch():
+        from trainer.data import read_data
+        from trainer.distributed import check, together
+        from trainer.hardware import hardware
+        from trainer.loop import train as run
+        from trainer.report import write_report
+        from trainer.run import install, opened_run
+        from trainer.start import check_models
 
     check(config, devices)
     check_models(config, folder)

@@ -1,5 +1,7 @@
 """The lines that tell a user what is decided, how it goes on, and how it ended."""
 
+import re
+import textwrap
 import time
 from collections.abc import Mapping
 from fractions import Fraction
@@ -15,6 +17,9 @@ from cgvideo.progress import StageTimes, Stopped
 from engines.engine import Engine
 from engines.model_file import Model
 
+LABEL_WIDTH = 8
+LABELLED = re.compile(r"[a-z]{4,7} +(?<=^.{8})\S")  # "engine  OpenVINO ..."
+NARROWEST = 40  # columns; in fewer, words would be all that fits
 SPEED_WINDOW = 10.0  # seconds: "current speed" is that of the last so many
 SMALLER_SIZES = (1280, 960, 640, 480)
 SUGGEST_FROM_SECONDS = 20.0  # shorter runs need no advice on --max-size
@@ -233,6 +238,20 @@ def result_line(result: Result) -> str:
     return (
         f"{result.frames} frames in {span(result.seconds)} ({speed:.1f} frames/s),"
         f" {size_text(result.bytes)}, {sameness}: {result.output}"
+    )
+
+
+def wrapped(text: str, width: int) -> str:
+    """Text in lines of at most `width`, broken between words, what follows a label under itself.
+
+    Words that are longer stay whole: they may be paths.
+    """
+    return textwrap.fill(
+        text,
+        max(width, NARROWEST),
+        subsequent_indent=LABEL_WIDTH * " " if LABELLED.match(text) else "",
+        break_long_words=False,
+        break_on_hyphens=False,
     )
 
 

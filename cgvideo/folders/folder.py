@@ -104,9 +104,9 @@ def plan_folder(
         else:
             names.append(name)
     if not names:
+        others = sum(left_alone.values())
         raise UserError(
-            f"{source} holds no picture and no video to convert"
-            f" ({sum(left_alone.values())} files are left alone)",
+            f"{source} holds no picture and no video to convert ({others or 'no'} other files)",
             "Check the name, --include and --exclude",
         )
     stems = Counter(str(Path(name).with_suffix("")).casefold() for name in names)

@@ -18,6 +18,7 @@ from cgvideo.plan import usual_suffix
 from cgvideo.prefetch import in_parallel
 from cgvideo.progress import Stopped, StopRequest
 from cgvideo.settings import Settings
+from engines.atomic import make_folder
 from engines.errors import UserError
 from engines.model_file import Model
 from engines.store import EngineStore
@@ -216,7 +217,7 @@ class _Run:
             finished = before == entry and output.is_file()  # and not recorded: a power cut, say
             if not finished:
                 self.manifest.check_output(item.name, output, self.settings.overwrite)
-                output.parent.mkdir(parents=True, exist_ok=True)
+                make_folder(output.parent)
                 self.manifest.add(entry)
                 own = replace(self.settings, output=output, overwrite=True)
                 notices = tuple(convert_video(item.source, own))

@@ -18,7 +18,7 @@ from filelock import FileLock, Timeout
 
 from cgvideo.codec.errors import writing
 from cgvideo.journal import file_sha256
-from engines.atomic import replacing, sync
+from engines.atomic import make_folder, replacing, sync
 from engines.errors import UserError
 
 FORMAT = 1
@@ -66,7 +66,7 @@ class Manifest:
 
     def __enter__(self) -> Self:
         with writing(self.path):
-            self.path.parent.mkdir(exist_ok=True)
+            make_folder(self.path.parent)
             try:
                 self._lock.acquire()
             except Timeout as error:
@@ -94,6 +94,8 @@ class Manifest:
             if written and not written.endswith(b"\n"):  # torn, of a run that was killed
                 self._append_bytes(b"\n")
         self._append({"cgvideo": FORMAT, "run": self._description})
+        with writing(self.path):
+            sync(self.folder)  # where the file is new
 
     def add(self, entry: Entry) -> Entry:
         """Record what became of a file and give the record; from any thread.
@@ -111,7 +113,7 @@ class Manifest:
     def committing(self, path: Path) -> Iterator[tuple[Path, list[Entry]]]:
         """Give a place for an output file, and a list for its entry: then it gets its name."""
         with writing(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(path.parent)
             with replacing(path) as scratch:
                 entries: list[Entry] = []
                 yield scratch, entries

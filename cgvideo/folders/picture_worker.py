@@ -14,7 +14,7 @@ from cgvideo.folders.manifest import Entry
 from cgvideo.folders.shapes import Census, ShapeEngines
 from cgvideo.requests import of_one_worker
 from cgvideo.workers.worker import see
-from engines.atomic import waiting
+from engines.atomic import make_folder, waiting
 from engines.errors import UserError
 from engines.library import find_model
 from engines.store import EngineStore
@@ -59,8 +59,9 @@ class PictureWorker:
         see(plan.source, plan.output)
         model = find_model(post.model)
         if model.sha256 != post.model_sha256:
+            host = socket.gethostname()
             raise UserError(
-                f"A worker on {socket.gethostname()} has another model {post.model}",
+                f"A worker on {host} has another model {post.model}",
                 "Give a model file that all machines see by the same path",
             )
         # What is best on one machine of a cluster may not be on another, and decides bytes.
@@ -103,7 +104,7 @@ class _Place:
     @contextmanager
     def committing(self, path: Path) -> Iterator[tuple[Path, list[Entry]]]:
         with writing(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(path.parent)
             entries: list[Entry] = []
             with waiting(path) as scratch:
                 yield scratch, entries

@@ -80,10 +80,9 @@ class Worker:
                 mend = "Give --tile in pixels, since the machines' memories differ"
             else:
                 mend = "See that the input does not change"
+            host = socket.gethostname()
             raise UserError(
-                f"A worker on {socket.gethostname()} would make other bytes"
-                f" (its {', '.join(differs)} differ)",
-                mend,
+                f"A worker on {host} would make other bytes (its {', '.join(differs)} differ)", mend
             )
         self._plan = plan
 
@@ -103,10 +102,11 @@ class Worker:
 
 def see(*paths: Path) -> None:
     """Raise UserError where this machine does not have one of `paths`."""
+    host = socket.gethostname()
     for path in paths:
         if not path.exists():
             raise UserError(
-                f"A worker on {socket.gethostname()} cannot see {path}",
+                f"A worker on {host} cannot see {path}",
                 "Put input and output where all machines have them by the same path",
             )
 

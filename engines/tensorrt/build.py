@@ -27,7 +27,7 @@ NO_BF16 = "TensorRT cannot compile a generator's transposed convolutions in bf16
 
 _SMALLER = "Take smaller frames, or fewer at a time"
 _REASONS = (
-    ("BuildCanceled", "it was cancelled", ""),
+    ("BuildCanceled", "it was cancelled", "Give the same command again"),
     ("OutOfMemory", "its activations do not fit the memory", _SMALLER),
     ("within workspace limit", "its activations do not fit the memory", _SMALLER),
     ("no optimization profile", "the sizes are open and no profile bounds them", "Give --size"),

@@ -15,6 +15,7 @@ from clips import read_numbers
 from commandline import SMALL, Cli, assert_one_line
 from PIL import Image
 
+import cgvideo
 from cgvideo.cli.bench import bench
 from cgvideo.cli.convert import convert
 from engines.engine import BACKENDS
@@ -28,6 +29,11 @@ def test_help_answers_at_once() -> None:
         return time.perf_counter() - began
 
     assert min(seconds() for _ in range(5)) < 0.3
+
+
+def test_it_says_its_version(cli: Cli) -> None:
+    result = cli("--version")
+    assert (result.returncode, result.stdout.strip()) == (0, f"cgvideo {cgvideo.__version__}")
 
 
 def test_every_option_has_help_and_a_default(cli: Cli) -> None:

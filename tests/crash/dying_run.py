@@ -1,7 +1,7 @@
 """A conversion that dies on the spot, without a word, as in a power cut: run in a child process.
 
-Usage: dying_run.py SOURCE OUTPUT SETTINGS WHERE COUNT, with the settings in JSON. It exits with DIED
-at the COUNT-th time at WHERE.
+Usage: dying_run.py SOURCE OUTPUT SETTINGS WHERE COUNT, with the settings in JSON, a "model" among
+them if it is to be a real engine. It exits with DIED at the COUNT-th time at WHERE.
 """
 
 import itertools
@@ -12,12 +12,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from converting import IdentityEngine, convert
+from converting import IdentityEngine, convert, convert_by_model
 
 import cgvideo.codec.encode
 import cgvideo.codec.join
 import cgvideo.pipeline
 from cgvideo.journal import Journal
+from cgvideo.stages.tiled_engine import TiledEngine
 
 DIED = 77
 
@@ -39,11 +40,16 @@ def prepare(where: str, count: int) -> IdentityEngine:
     engine = IdentityEngine()
     if where == "translating":
         engine.translated = dying(engine.translated, count)  # type: ignore[method-assign]
+        TiledEngine.__call__ = dying(TiledEngine.__call__, count)  # type: ignore[method-assign]
     elif where == "encoding":
         from_rgb = cgvideo.codec.encode.FromRgb
         from_rgb.__call__ = dying(from_rgb.__call__, count)  # type: ignore[method-assign]
     elif where == "before the journal's line":
         Journal.commit = dying(Journal.commit, count)  # type: ignore[method-assign]
+    elif where == "before the part's name":
+        os.replace = dying(os.replace, count)
+    elif where == "before the work is removed":
+        Journal.discard = dying(Journal.discard, count)  # type: ignore[method-assign]
     elif where == "before the end is noted":
         Journal.note_end = dying(Journal.note_end, count)  # type: ignore[method-assign]
     elif where == "joining":
@@ -66,4 +72,8 @@ def prepare(where: str, count: int) -> IdentityEngine:
 if __name__ == "__main__":
     source, output, settings, where, count = sys.argv[1:]
     engine = prepare(where, int(count))
-    convert(Path(source), Path(output), engine, **json.loads(settings))
+    chosen = json.loads(settings)
+    if "model" in chosen:
+        convert_by_model(Path(source), Path(output), **chosen)
+    else:
+        convert(Path(source), Path(output), engine, **chosen)

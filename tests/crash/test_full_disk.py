@@ -45,6 +45,23 @@ def small_disk(tmp_path: Path) -> Iterator[SmallDisk]:
     subprocess.run(["umount", str(folder)], check=False, capture_output=True)
 
 
+@pytest.mark.slow
+def test_a_disk_that_fills_up_in_the_join_loses_no_segment(
+    tmp_path: Path, small_disk: SmallDisk
+) -> None:
+    source = make_clip(tmp_path / "in.mp4", 2 * SEGMENT_FRAMES)
+    whole = convert(source, tmp_path / "whole.mp4", crf=1).output
+    small_disk.resize(whole.stat().st_size * 3 // 2 >> 10)
+    output = small_disk.folder / "out.mp4"
+    with pytest.raises(UserError, match=r"disk is full, .*out\.mp4"):
+        convert(source, output, crf=1)
+    assert not output.exists()
+    small_disk.resize(100_000)
+    assert convert(source, output, crf=1).frames_rendered == 0
+    assert output.read_bytes() == whole.read_bytes()
+    assert [path.name for path in small_disk.folder.iterdir()] == ["out.mp4"]
+
+
 def test_a_disk_that_fills_up_loses_no_segment(tmp_path: Path, small_disk: SmallDisk) -> None:
     frames = 3 * SEGMENT_FRAMES
     source = make_clip(tmp_path / "in.mp4", frames)

@@ -3,6 +3,7 @@
 Clips have five segments and a bit; nothing that was committed is rendered twice.
 """
 
+import itertools
 import json
 import os
 import shutil
@@ -12,14 +13,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import av
 import pytest
 from clips import INTRA_REFRESH, OPEN_GOP, flip_bytes, make_clip
-from converting import convert, plan_for
+from converting import convert, convert_by_model, plan_for
 from crash.dying_run import DIED
+from generators import SMALL, random_model
 
+import cgvideo.codec.encode
 from cgvideo.journal import Journal
+from cgvideo.leftovers import find_leftovers
 from cgvideo.pipeline import Result
-from cgvideo.plan import SEGMENT_FRAMES, Plan
+from cgvideo.plan import SEGMENT_FRAMES, Plan, work_folder_of
+from engines.errors import UserError
+from engines.model_file import write_model
 
 SEGMENTS = 5
 FRAMES = SEGMENTS * SEGMENT_FRAMES + 20
@@ -27,6 +34,7 @@ TESTS = Path(__file__).parents[1]
 IMPORTED_FROM = (TESTS.parent, TESTS)
 CORRUPTED = TESTS.parents[1] / "shared" / "clips" / "misc" / "decord_corrupted.mp4"
 COMMITTING = "before the journal's line"
+NAMING = "before the part's name"  # and the journal's own: the first is its
 
 
 class Bench:
@@ -35,13 +43,18 @@ class Bench:
     def __init__(self, source: Path, **settings: Any) -> None:
         self.source = source
         self.settings = settings
-        self.whole = convert(source, self._folder("whole") / f"out{source.suffix}", **settings)
+        self.whole = self._convert(self._folder("whole") / f"out{source.suffix}")
         self.output = self._folder("broken") / self.whole.output.name
 
     def _folder(self, name: str) -> Path:
         folder = self.source.parent / name
         folder.mkdir()
         return folder
+
+    def _convert(self, output: Path) -> Result:
+        if "model" in self.settings:
+            return convert_by_model(self.source, output, **self.settings)
+        return convert(self.source, output, **self.settings)
 
     @property
     def plan(self) -> Plan:
@@ -72,11 +85,10 @@ class Bench:
             text=True,
         )
         assert child.returncode == DIED, child.stderr
-        assert not self.output.exists()
 
     def resume(self) -> Result:
         """The same command again; its bytes are compared with the unbroken run's."""
-        result = convert(self.source, self.output, **self.settings)
+        result = self._convert(self.output)
         assert result.output.read_bytes() == self.whole.output.read_bytes()
         assert list(self.output.parent.iterdir()) == [self.output]
         return result
@@ -97,27 +109,92 @@ def bench(shared_bench: Bench) -> Bench:
 @pytest.mark.parametrize(
     ("where", "count", "committed"),
     [
-        ("translating", 2, 0),
-        ("translating", 60, 2),
-        ("encoding", 3, 0),
-        ("encoding", 300, 3),
-        (COMMITTING, 1, 0),
-        (COMMITTING, 4, 3),
-        (COMMITTING, 6, 5),
-        ("before the end is noted", 1, 6),
-        ("joining", 200, 6),
-        ("checking", 1, 6),
+        pytest.param("translating", 2, 0, id="in translate, at the beginning"),
+        pytest.param("translating", 60, 2, id="in translate"),
+        pytest.param("encoding", 3, 0, id="in encode, at the beginning"),
+        pytest.param("encoding", 300, 3, id="in encode"),
+        pytest.param(NAMING, 4, 2, id="between the part's fsync and its name"),
+        pytest.param(COMMITTING, 1, 0, id="between the part's fsync and its line, the first"),
+        pytest.param(COMMITTING, 4, 3, id="between the part's fsync and its line"),
+        pytest.param(COMMITTING, 6, 5, id="between the part's fsync and its line, the last"),
+        pytest.param("before the end is noted", 1, 6, id="before the end is noted"),
+        pytest.param("joining", 200, 6, id="in the join"),
+        pytest.param("checking", 1, 6, id="in the check"),
     ],
 )
-def test_a_killed_run_goes_on_to_the_same_bytes(
-    bench: Bench, where: str, count: int, committed: int
-) -> None:
+def test_killed(bench: Bench, where: str, count: int, committed: int) -> None:
+    """It goes on to the same bytes, and renders nothing again that was committed."""
     bench.die(where, count)
+    assert not bench.output.exists()
     with Journal(bench.plan.work_folder, bench.plan.fingerprint, {}) as journal:
         assert [record.segment for record in journal.parts] == list(range(committed))
     result = bench.resume()
     assert result.frames == FRAMES
     assert result.frames_rendered == max(0, FRAMES - committed * SEGMENT_FRAMES)
+
+
+@pytest.fixture(scope="module")
+def bench_by_model(tmp_path_factory: pytest.TempPathFactory) -> Bench:
+    folder = tmp_path_factory.mktemp("model")
+    write_model(folder / "small.safetensors", random_model(SMALL))
+    source = make_clip(folder / "in.mp4", FRAMES, size=(64, 48), audio="aac")
+    return Bench(source, model=str(folder / "small.safetensors"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("where", "count", "committed"),
+    [
+        pytest.param("translating", 300, None, id="in translate"),
+        pytest.param("encoding", 300, None, id="in encode"),
+        pytest.param(COMMITTING, 4, 3, id="between the part's fsync and its line"),
+        pytest.param("joining", 200, 6, id="in the join"),
+    ],
+)
+def test_killed_with_a_real_engine_smoothing_and_anchors(
+    bench_by_model: Bench, where: str, count: int, committed: int | None
+) -> None:
+    bench = bench_by_model
+    bench.clear()
+    bench.die(where, count)
+    assert not bench.output.exists()
+    rendered = bench.resume().frames_rendered
+    if committed is None:
+        assert rendered in range(FRAMES % SEGMENT_FRAMES, FRAMES, SEGMENT_FRAMES)
+    else:
+        assert rendered == max(0, FRAMES - committed * SEGMENT_FRAMES)
+
+
+def test_killed_after_the_file_has_its_name(bench: Bench) -> None:
+    """It is finished; what is left is found, and removed by a run that may replace it, too."""
+    bench.die("before the work is removed", 1)
+    assert bench.output.read_bytes() == bench.whole.output.read_bytes()
+    with pytest.raises(UserError, match="exists already"):
+        bench.resume()
+    (left,) = find_leftovers([bench.output.parent])
+    assert left.folder == work_folder_of(bench.output)
+    assert not left.in_use
+    result = convert(bench.source, bench.output, overwrite=True)
+    assert result.frames_rendered == 0
+    assert bench.output.read_bytes() == bench.whole.output.read_bytes()
+    assert list(bench.output.parent.iterdir()) == [bench.output]
+
+
+def test_an_encoder_that_dies_is_one_line_and_the_same_command_goes_on(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(*_: Any) -> None:
+        raise av.error.ExternalError(av.error.tag_to_code(b"EXT "), "of an external library")
+
+    packets_of = cgvideo.codec.encode._in_time
+    encoder = itertools.chain(itertools.repeat(packets_of, 300), itertools.repeat(die))
+    with monkeypatch.context() as patch:
+        patch.setattr("cgvideo.codec.encode._in_time", lambda *given: next(encoder)(*given))
+        with pytest.raises(UserError, match=r"could not be written \(of an external") as said:
+            bench.resume()
+    assert "\n" not in str(said.value)
+    assert not bench.output.exists()
+    assert bench.resume().frames_rendered == FRAMES - 3 * SEGMENT_FRAMES
 
 
 def test_a_run_that_is_killed_again_and_again_gets_there(bench: Bench) -> None:
