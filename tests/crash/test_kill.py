@@ -137,7 +137,9 @@ def kills_until_it_finishes(
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1200)  # a minute and a half on a quiet machine; starting a process is most of it
+@pytest.mark.timeout(
+    1200
+)  # a minute and a half on a quiet machine; starting a process is most of it
 def test_a_run_killed_at_twenty_random_moments_makes_the_same_bytes(
     command: Command, whole: bytes
 ) -> None:
