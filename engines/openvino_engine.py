@@ -21,6 +21,7 @@ from engines.openvino_runtime import (
     best_precision,
     capabilities,
     core,
+    few_threads,
     find_device,
     load_outputs,
     machine,
@@ -336,5 +337,5 @@ def _options(request: EngineRequest) -> dict[str, Any]:
         ],
     }
     if request.device == "CPU" and request.threads is not None:
-        options["INFERENCE_NUM_THREADS"] = request.threads
+        options |= few_threads(request.threads)
     return options

@@ -85,6 +85,15 @@ def _instructions() -> str:
     return " ".join(found["SIMD Extensions"].get("found", [])) if found else ""
 
 
+def few_threads(threads: int) -> dict[str, Any]:
+    """Options for so many threads, which the scheduler may move.
+
+    OpenVINO would bind them to the first cores, and those of several processes all to the same ones:
+    two workers of a thread each were no faster than one.
+    """
+    return {"INFERENCE_NUM_THREADS": threads, "ENABLE_CPU_PINNING": False}
+
+
 @cache
 def usual_threads() -> int:
     """The CPU threads that OpenVINO takes by itself: by the cores it may run on, whatever their quota."""
@@ -127,7 +136,7 @@ def load_section(
     """
     options: dict[str, Any] = dict(_PLAIN)
     if threads is not None:
-        options["INFERENCE_NUM_THREADS"] = threads
+        options |= few_threads(threads)
     compiled = core().compile_model(core().read_model(graph.SerializeToString()), "CPU", options)
     request = compiled.create_infer_request()
     names = [output.any_name for output in compiled.outputs]

@@ -1,7 +1,10 @@
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +16,7 @@ from engines.errors import UserError
 from engines.library import find_model
 from engines.openvino_engine import StreamTimings, measure_streams
 from engines.openvino_runtime import usual_threads
+from engines.spec import GeneratorSpec
 from engines.store import EngineStore
 from engines.survey.machine import processor
 
@@ -188,3 +192,26 @@ def test_same_bytes_again_after_reopening(check_picture):
             identity = dict(engine.identity)
     assert all(np.array_equal(results[0], result) for result in results)
     assert identity["model"] == model.sha256
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="threads are bound on Linux alone")
+def test_few_threads_are_bound_to_no_core(make_model):
+    """Else the engines of several processes, a thread each, would share the first core."""
+    allowed = os.sched_getaffinity(0)
+    if len(allowed) == 1:
+        pytest.skip("there is one core only")
+    tasks = Path("/proc/self/task")
+    before = set(tasks.iterdir())
+    seen = []
+    request = EngineRequest("openvino", "cpu", "fp32", streams=1, threads=1)
+    with (
+        open_engine(make_model(GeneratorSpec(base_channels=8, blocks=1)), request) as engine,
+        ThreadPoolExecutor(1) as beside,
+    ):
+        working = beside.submit(engine, np.zeros((1, 480, 640, 3), np.uint8))
+        while not working.done():
+            for task in set(tasks.iterdir()) - before:
+                with suppress(ProcessLookupError):
+                    seen.append(os.sched_getaffinity(int(task.name)))
+    assert seen
+    assert all(cores == allowed for cores in seen)
