@@ -27,7 +27,8 @@ from numpy.typing import NDArray
 
 from cgvideo.codec.render import write_clip
 from cgvideo.journal import file_sha256, recorded
-from cgvideo.plan import SEGMENT_FRAMES, work_folder_of
+from cgvideo.places import work_folder_of
+from cgvideo.plan import SEGMENT_FRAMES
 
 HEIGHT, WIDTH, RATE = 72, 128, 25
 SCENE_FRAMES = 700

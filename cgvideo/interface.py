@@ -14,11 +14,11 @@ from cgvideo.folders.folder_run import FolderResult, run_folder
 from cgvideo.folders.pictures import convert_picture
 from cgvideo.frame import Frame
 from cgvideo.pipeline import Result, run
-from cgvideo.plan import engine_size
 from cgvideo.prepare import prepared, remember_choices
 from cgvideo.progress import Progress, StopRequest
 from cgvideo.requests import engine_request, tiling_for
 from cgvideo.settings import Settings
+from cgvideo.sizes import engine_size
 from cgvideo.stages.scenes import marked
 from cgvideo.stages.smoothing import smoothed
 from cgvideo.stages.tiled_engine import open_tiled

@@ -12,7 +12,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from cgvideo.journal import CHOICES_NAME, JOURNAL_NAME, LOCK_NAME, recorded
-from cgvideo.plan import output_of_work
+from cgvideo.places import output_of_work
 from engines.errors import UserError
 
 _PLAN = re.compile("[0-9a-f]{16}")  # the folder of one plan, by its fingerprint

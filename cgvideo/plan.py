@@ -26,17 +26,18 @@ from cgvideo.codec.encode import (
 )
 from cgvideo.codec.errors import reading
 from cgvideo.codec.hardware import hardware_of
-from cgvideo.codec.join import ASPECT, FORMATS, SUFFIXES, TURNING, Muxing, Part
+from cgvideo.codec.join import ASPECT, FORMATS, TURNING, Muxing, Part
 from cgvideo.codec.light import PARAMETERS, with_light
 from cgvideo.codec.rehearsal import rehearse
 from cgvideo.codec.streams import TimeShift
 from cgvideo.fidelity import Fidelity, choose_fidelity
+from cgvideo.places import choose_output, usual_suffix, work_folder_of
 from cgvideo.settings import Settings
+from cgvideo.sizes import working_size
 from cgvideo.stages.scenes import REACH as SCENE_REACH
 from cgvideo.stages.smoothing import REACH as SMOOTHING_REACH
 from cgvideo.stages.statistics import anchor_reach
 from cgvideo.stages.tiled_engine import TiledEngine, Tiling
-from cgvideo.stages.translate import padded_size
 from engines.engine import Engine
 from engines.errors import UserError
 from engines.model_file import Model
@@ -50,7 +51,6 @@ WHOLE_HASH_BYTES = 64 << 20
 HASH_BLOCKS = 64
 HASH_BLOCK_BYTES = 64 << 10
 MOST_ENCODER_THREADS = 16
-_WORK_SUFFIX = ".cgvideo"
 
 
 @dataclass(frozen=True)
@@ -241,69 +241,6 @@ def without_number(identity: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def choose_output(
-    source: Path,
-    model: str,
-    settings: Settings,
-    suffix: str,
-    kinds: tuple[str, ...] = tuple(FORMATS),
-) -> Path:
-    """Where the result goes: beside the source under the model's name, or as `-o` says.
-
-    `suffix` is the usual one for this source, `kinds` are those that may be asked for.
-
-    Raises:
-        UserError: the place is the source itself, is taken, or may not be written.
-    """
-    asked = settings.output
-    if asked is None or asked.is_dir():
-        folder = source.parent if asked is None else asked
-        output = folder / f"{source.stem}.{model}{suffix}"
-    else:
-        output = asked
-    if output.suffix.lower() not in kinds:
-        raise UserError(
-            f"{output} does not say a format that this can write", f"End it in {', '.join(kinds)}"
-        )
-    if not output.parent.is_dir():
-        raise UserError(f"The folder {output.parent} does not exist", "Make it first")
-    if output.exists() and output.samefile(source):
-        raise UserError("The output would replace the input", "Choose another name with -o")
-    if output.exists() and not settings.overwrite:
-        raise UserError(f"{output} exists already", "Give --overwrite, or another name with -o")
-    if not os.access(output.parent, os.W_OK):
-        raise UserError(f"{output.parent} may not be written", "Choose another place with -o")
-    return output
-
-
-def work_folder_of(output: Path) -> Path:
-    """The hidden folder beside an output that holds all its unfinished work."""
-    return output.parent / f".{output.name}{_WORK_SUFFIX}"
-
-
-def output_of_work(folder: Path) -> Path | None:
-    """The output that a work folder belongs to, by its name; None for another folder's name."""
-    name = folder.name
-    if not (name.startswith(".") and name.endswith(_WORK_SUFFIX)):
-        return None
-    return folder.parent / name[1 : -len(_WORK_SUFFIX)]
-
-
-def working_size(size: tuple[int, int], max_size: int | None) -> tuple[int, int]:
-    """(height, width) so that the longer side is at most `max_size`; sides that shrink are even."""
-    longer = max(size)
-    if max_size is None or longer <= max_size:
-        return size
-    height, width = (max(2, int(side * max_size / longer / 2 + 0.5) * 2) for side in size)
-    limit = max(2, max_size // 2 * 2)
-    return min(height, limit), min(width, limit)
-
-
-def engine_size(size: tuple[int, int], model: Model) -> tuple[int, int]:
-    """The (height, width) that frames of `size` have after padding for a model."""
-    return padded_size(size, model.spec.multiple_of, model.spec.minimum_size)
-
-
 def content_hash(path: Path) -> str:
     """Tell a file's content: all of it up to 64 MB, else its size and 64 blocks spread over it."""
     size = path.stat().st_size
@@ -321,16 +258,6 @@ def content_hash(path: Path) -> str:
 def _hash_of(clip: Clip) -> str:
     with reading(clip.path):
         return content_hash(clip.path)
-
-
-def usual_suffix(clip: Clip, settings: Settings) -> str:
-    """The input's own container where it can hold the codec and every frame's time, else another."""
-    suffix = clip.path.suffix.lower()
-    codec = CODECS[settings.codec]
-    muxers = codec.muxers
-    if clip.sample_aspect_ratio != 1 and not codec.says_aspect:
-        muxers = tuple(muxer for muxer in muxers if muxer in ASPECT) or muxers
-    return suffix if FORMATS.get(suffix) in muxers else SUFFIXES[muxers[0]]
 
 
 def engine_pixels(clip: Clip, settings: Settings, output: Path) -> Pixels:

@@ -9,19 +9,11 @@ from pathlib import Path
 from cgvideo.codec.errors import writing
 from cgvideo.codec.probe import probe
 from cgvideo.journal import CHOICES_NAME
-from cgvideo.plan import (
-    Plan,
-    check_start,
-    choose_output,
-    engine_pixels,
-    engine_size,
-    make_plan,
-    usual_suffix,
-    work_folder_of,
-    working_size,
-)
+from cgvideo.places import choose_output, usual_suffix, work_folder_of
+from cgvideo.plan import Plan, check_start, engine_pixels, make_plan
 from cgvideo.requests import engine_request, tiling_for
 from cgvideo.settings import Settings
+from cgvideo.sizes import engine_size, working_size
 from cgvideo.stages.tiled_engine import open_tiled
 from engines.atomic import make_folder, replacing
 from engines.engine import Engine, EngineRequest

@@ -28,8 +28,9 @@ from cgvideo.bench.trials import (
 from cgvideo.codec.decode import VideoSource
 from cgvideo.codec.probe import probe
 from cgvideo.codec.render import write_clip
-from cgvideo.plan import engine_size, make_plan
+from cgvideo.plan import make_plan
 from cgvideo.settings import Settings
+from cgvideo.sizes import engine_size
 from engines.model_file import Model
 from engines.survey.machine import busy_seconds, processor
 from engines.survey.runtimes import Survey, survey

@@ -1,28 +1,16 @@
 """`cgvideo convert`: files in, files out."""
 
-import sys
-from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
 from cgvideo.cli.completing import models, words
-from cgvideo.cli.folder import convert_folder, folder_output
 from cgvideo.cli.pipes import FORMATS, PIPE, is_piped, through_pipes
-from cgvideo.cli.reports import CUT_SHORT, INTERRUPTED
 from engines.errors import UserError
 
 if TYPE_CHECKING:
-    from cgvideo.cli.display import Display
     from cgvideo.cli.interrupt import Interruption
-    from cgvideo.pipeline import Result
-    from cgvideo.settings import Settings
-    from cgvideo.workers.crew import Crew
-    from cgvideo.workers.worker import Errand, Rendered
-    from engines.engine import Engine
-    from engines.model_file import Model
-    from engines.store import EngineStore
 
 
 def convert(
@@ -206,6 +194,8 @@ def convert(
 
     A run that was interrupted goes on where it stopped: give the same command again.
     """
+    from cgvideo.cli.display import open_display
+    from cgvideo.cli.inputs import convert_all
     from cgvideo.cli.interrupt import interruptibly
     from cgvideo.settings import Settings
     from engines.library import find_model
@@ -265,146 +255,3 @@ def convert(
             on(inputs, settings)
 
     interruptibly(work, display, len(inputs))
-
-
-def open_display(as_json: bool) -> "Display":
-    """The display that suits where the output goes."""
-    from cgvideo.cli.display import JsonDisplay, PlainDisplay, TerminalDisplay
-
-    if as_json:
-        return JsonDisplay()
-    return TerminalDisplay() if sys.stderr.isatty() else PlainDisplay()
-
-
-def open_store(display: "Display", model: "Model") -> "EngineStore":
-    """The store of engines, which tells the display what takes long."""
-    from cgvideo.cli.wording import building_line, waiting_line
-    from engines.store import EngineStore
-
-    return EngineStore(
-        on_build=lambda key: display.note(building_line(key, model)),
-        on_wait=lambda key: display.note(waiting_line(model)),
-    )
-
-
-def convert_all(
-    inputs: list[Path],
-    model: "Model",
-    settings: "Settings",
-    display: "Display",
-    interruption: "Interruption",
-    dry_run: bool = False,
-    debug: bool = False,
-) -> None:
-    """Convert one file after another; one that cannot be converted does not stop the rest.
-
-    Raises:
-        UserError: something the user can mend.
-        typer.Exit: the user stopped it.
-    """
-    from cgvideo.cli.inputs import check_inputs
-
-    check_inputs(inputs, model.name, settings)
-    failed = 0
-    cut_short = False
-    for number, source in enumerate(inputs):
-        interruption.left = len(inputs) - number
-        if interruption.stop.wanted:
-            display.left(interruption.left, len(inputs))
-            raise typer.Exit(INTERRUPTED)
-        try:
-            if source.is_dir():
-                output = folder_output(source, model, settings) if len(inputs) > 1 else None
-                cut_short |= convert_folder(
-                    source, model, settings, display, interruption, output, dry_run, debug
-                )
-            else:
-                cut_short |= convert_one(source, model, settings, display, interruption, dry_run)
-        except UserError as error:
-            if len(inputs) == 1 or debug:
-                raise
-            display.failed(source, error)
-            failed += 1
-    if failed:
-        raise UserError(f"{failed} of {len(inputs)} inputs could not be converted", "See above")
-    if cut_short:
-        raise typer.Exit(CUT_SHORT)
-
-
-def convert_one(
-    source: Path,
-    model: "Model",
-    settings: "Settings",
-    display: "Display",
-    interruption: "Interruption",
-    dry_run: bool = False,
-) -> bool:
-    """Convert one file with everything said to the user; give whether it was cut short.
-
-    Raises:
-        UserError: something the user can mend.
-        typer.Exit: the user stopped it.
-    """
-    from cgvideo.folders.pictures import prepared_picture, run_picture
-    from cgvideo.interface import as_picture
-    from cgvideo.progress import Stopped
-
-    interruption.rendering = False
-    store = open_store(display, model)
-    if as_picture(source, settings):
-        with prepared_picture(source, model, settings, store) as (picture_plan, engine):
-            if dry_run:
-                display.explain_picture(picture_plan, engine, model)
-                return False
-            interruption.rendering = True
-            display.picture_done(source, run_picture(picture_plan, engine))
-        return False
-    try:
-        result = convert_video(source, model, settings, display, interruption, store, dry_run)
-    except Stopped:
-        display.left(interruption.left, interruption.total)
-        raise typer.Exit(INTERRUPTED) from None
-    return result is not None and result.damage.cut_short
-
-
-def convert_video(
-    source: Path,
-    model: "Model",
-    settings: "Settings",
-    display: "Display",
-    interruption: "Interruption",
-    store: "EngineStore",
-    dry_run: bool = False,
-) -> "Result | None":
-    """Convert one video with everything said to the user; None for a dry run.
-
-    Raises:
-        UserError: something the user can mend.
-        Stopped: the user wanted to stop.
-    """
-    from cgvideo.estimate import estimate
-    from cgvideo.pipeline import run
-    from cgvideo.prepare import prepared, remember_choices
-    from cgvideo.progress import Stopped
-    from cgvideo.workers.hire import hired_for_clip
-
-    display.preparing(source)
-    with ExitStack() as opened:
-        plan, engine = opened.enter_context(prepared(source, model, settings, store))
-        display.explain(plan, engine, model, estimate(plan, engine, settings))
-        if dry_run:
-            return None
-        interruption.rendering = True
-        remember_choices(plan)
-        by: Engine | Crew[Errand, Rendered] = engine
-        if settings.by_several:
-            opened.close()  # each worker has an engine of its own
-            by = opened.enter_context(hired_for_clip(plan, model, settings))
-        try:
-            with display:
-                result = run(plan, by, display, interruption.stop)
-        except Stopped as stopped:
-            display.stopped(plan, stopped)
-            raise
-    display.finished(result)
-    return result

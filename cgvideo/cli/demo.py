@@ -35,7 +35,8 @@ def demo(
 
     Needs no clip, no network and no GPU. Files of an earlier demo are replaced.
     """
-    from cgvideo.cli.convert import convert_one, open_display
+    from cgvideo.cli.display import open_display
+    from cgvideo.cli.files import convert_one
     from cgvideo.cli.interrupt import interruptibly
     from cgvideo.codec.decode import VideoSource
     from cgvideo.codec.images import Picture, write_picture

@@ -1,20 +1,21 @@
 """A folder as an input of `cgvideo convert`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import typer
 
+from cgvideo.cli.display import Display
+from cgvideo.cli.files import convert_video, open_store
+from cgvideo.cli.interrupt import Interruption
 from cgvideo.cli.reports import INTERRUPTED
+from cgvideo.folders.folder import plan_folder
+from cgvideo.folders.folder_run import run_folder
+from cgvideo.interface import refuse_failures
+from cgvideo.settings import Settings
+from engines.model_file import Model
 
-if TYPE_CHECKING:
-    from cgvideo.cli.display import Display
-    from cgvideo.cli.interrupt import Interruption
-    from cgvideo.settings import Settings
-    from engines.model_file import Model
 
-
-def folder_output(source: Path, model: "Model", settings: "Settings") -> Path | None:
+def folder_output(source: Path, model: Model, settings: Settings) -> Path | None:
     """Where a folder that is one of several inputs goes: into the folder asked for, if there is."""
     if settings.output is None:
         return None
@@ -23,10 +24,10 @@ def folder_output(source: Path, model: "Model", settings: "Settings") -> Path | 
 
 def convert_folder(
     source: Path,
-    model: "Model",
-    settings: "Settings",
-    display: "Display",
-    interruption: "Interruption",
+    model: Model,
+    settings: Settings,
+    display: Display,
+    interruption: Interruption,
     output: Path | None = None,
     dry_run: bool = False,
     debug: bool = False,
@@ -39,11 +40,6 @@ def convert_folder(
         UserError: something the user can mend; that some files failed, too.
         typer.Exit: the user stopped it.
     """
-    from cgvideo.cli.convert import convert_video, open_store
-    from cgvideo.folders.folder import plan_folder
-    from cgvideo.folders.folder_run import run_folder
-    from cgvideo.interface import refuse_failures
-
     interruption.rendering = False
     store = open_store(display, model)
     plan = plan_folder(source, model, settings, output)
@@ -53,7 +49,7 @@ def convert_folder(
     interruption.rendering = True
     cut_short = False
 
-    def video(path: Path, own: "Settings") -> list[str]:
+    def video(path: Path, own: Settings) -> list[str]:
         nonlocal cut_short
         result = convert_video(path, model, own, display, interruption, store)
         cut_short |= result is not None and result.damage.cut_short

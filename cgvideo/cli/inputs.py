@@ -1,14 +1,64 @@
-"""What can be wrong with a list of inputs as a whole."""
+"""The inputs of `cgvideo convert`: checked as a whole, then converted one after another."""
 
 from collections import defaultdict
 from pathlib import Path
 
+import typer
+
+from cgvideo.cli.display import Display
+from cgvideo.cli.files import convert_one
+from cgvideo.cli.folder import convert_folder, folder_output
+from cgvideo.cli.interrupt import Interruption
+from cgvideo.cli.reports import CUT_SHORT, INTERRUPTED
 from cgvideo.codec.hardware import hardware_of
 from cgvideo.codec.images import is_picture
 from cgvideo.codec.probe import probe
-from cgvideo.plan import usual_suffix
+from cgvideo.places import usual_suffix
 from cgvideo.settings import Settings
 from engines.errors import UserError
+from engines.model_file import Model
+
+
+def convert_all(
+    inputs: list[Path],
+    model: Model,
+    settings: Settings,
+    display: Display,
+    interruption: Interruption,
+    dry_run: bool = False,
+    debug: bool = False,
+) -> None:
+    """Convert one file after another; one that cannot be converted does not stop the rest.
+
+    Raises:
+        UserError: something the user can mend.
+        typer.Exit: the user stopped it.
+    """
+    check_inputs(inputs, model.name, settings)
+    failed = 0
+    cut_short = False
+    for number, source in enumerate(inputs):
+        interruption.left = len(inputs) - number
+        if interruption.stop.wanted:
+            display.left(interruption.left, len(inputs))
+            raise typer.Exit(INTERRUPTED)
+        try:
+            if source.is_dir():
+                output = folder_output(source, model, settings) if len(inputs) > 1 else None
+                cut_short |= convert_folder(
+                    source, model, settings, display, interruption, output, dry_run, debug
+                )
+            else:
+                cut_short |= convert_one(source, model, settings, display, interruption, dry_run)
+        except UserError as error:
+            if len(inputs) == 1 or debug:
+                raise
+            display.failed(source, error)
+            failed += 1
+    if failed:
+        raise UserError(f"{failed} of {len(inputs)} inputs could not be converted", "See above")
+    if cut_short:
+        raise typer.Exit(CUT_SHORT)
 
 
 def check_inputs(inputs: list[Path], model: str, settings: Settings) -> None:

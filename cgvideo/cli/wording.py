@@ -12,8 +12,9 @@ from cgvideo.folders.folder import FolderPlan
 from cgvideo.folders.folder_run import FolderResult
 from cgvideo.folders.pictures import PictureEngine, PicturePlan
 from cgvideo.pipeline import Result
-from cgvideo.plan import Plan, working_size
+from cgvideo.plan import Plan
 from cgvideo.progress import StageTimes, Stopped
+from cgvideo.sizes import working_size
 from engines.engine import Engine
 from engines.model_file import Model
 

@@ -14,7 +14,7 @@ from cgvideo.folders.folder import FolderPlan, Item
 from cgvideo.folders.manifest import NAME, Entry, Manifest, is_done
 from cgvideo.folders.picture_run import PictureRun
 from cgvideo.journal import file_sha256
-from cgvideo.plan import usual_suffix
+from cgvideo.places import usual_suffix
 from cgvideo.prefetch import in_parallel
 from cgvideo.progress import Stopped, StopRequest
 from cgvideo.settings import Settings

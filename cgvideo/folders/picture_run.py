@@ -12,9 +12,9 @@ from cgvideo.folders.manifest import Entry, Manifest
 from cgvideo.folders.picture_worker import FolderPost
 from cgvideo.folders.shapes import Census, Shape, ShapeEngines
 from cgvideo.folders.sharing import Sharing
-from cgvideo.plan import working_size
 from cgvideo.prefetch import in_parallel
 from cgvideo.progress import StopRequest
+from cgvideo.sizes import working_size
 from cgvideo.workers.hire import hired, name_everywhere
 from engines.errors import UserError
 from engines.model_file import Model

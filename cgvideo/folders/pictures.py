@@ -19,9 +19,10 @@ from cgvideo.codec.images.picture import to_eight_bits
 from cgvideo.codec.images.profiles import space_of
 from cgvideo.codec.images.reading import Kind
 from cgvideo.frame import Frame, Pixels, side_by_side
-from cgvideo.plan import choose_output, engine_size, working_size
+from cgvideo.places import choose_output
 from cgvideo.requests import alone, picture_request, picture_tiling
 from cgvideo.settings import Settings
+from cgvideo.sizes import engine_size, working_size
 from cgvideo.stages.scenes import marked
 from cgvideo.stages.smoothing import smoothed
 from cgvideo.stages.tiled_engine import TiledEngine, Tiling, open_tiled

@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from typing import Self
 
 from cgvideo.folders.pictures import PictureEngine, size_of_work
-from cgvideo.plan import engine_size, without_number
+from cgvideo.plan import without_number
 from cgvideo.requests import picture_request, picture_tiling
 from cgvideo.settings import Settings
+from cgvideo.sizes import engine_size
 from cgvideo.stages.tiled_engine import TiledEngine, open_tiled
 from engines.errors import UserError
 from engines.model_file import Model

@@ -12,9 +12,10 @@ from converting import convert, plan_for
 
 from cgvideo.codec.probe import probe
 from cgvideo.pipeline import run
-from cgvideo.plan import SEGMENT_FRAMES, working_size
+from cgvideo.plan import SEGMENT_FRAMES
 from cgvideo.progress import Silent, StageTimes, Stopped, StopRequest
 from cgvideo.settings import Settings
+from cgvideo.sizes import working_size
 from engines.errors import UserError
 
 

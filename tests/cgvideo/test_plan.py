@@ -14,8 +14,9 @@ from generators import random_model
 
 from cgvideo import plan as planning
 from cgvideo.codec.probe import probe
-from cgvideo.plan import SEGMENT_FRAMES, content_hash, make_plan, working_size
+from cgvideo.plan import SEGMENT_FRAMES, content_hash, make_plan
 from cgvideo.settings import Settings
+from cgvideo.sizes import working_size
 from cgvideo.stages.tiled_engine import TiledEngine, Tiling
 from cgvideo.stages.tiling import choose_grid
 from engines.errors import UserError

@@ -8,9 +8,9 @@ from clips import make_clip
 from converting import MODEL, IdentityEngine, plan_for
 
 import cgvideo.interface  # noqa: F401  (before a test replaces the store that it names)
-from cgvideo.cli.convert import convert_one
-from cgvideo.cli.display import PlainDisplay
+from cgvideo.cli.files import convert_one
 from cgvideo.cli.interrupt import Interruption
+from cgvideo.cli.terminal import PlainDisplay
 from cgvideo.cli.wording import (
     cost_line,
     cost_of_smaller,

@@ -20,7 +20,8 @@ from generators import SMALL, random_model
 
 from cgvideo.journal import recorded
 from cgvideo.leftovers import find_leftovers, remove
-from cgvideo.plan import SEGMENT_FRAMES, work_folder_of
+from cgvideo.places import work_folder_of
+from cgvideo.plan import SEGMENT_FRAMES
 from engines.model_file import write_model
 
 FRAMES = 5 * SEGMENT_FRAMES + 20

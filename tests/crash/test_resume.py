@@ -24,7 +24,8 @@ import cgvideo.codec.encode
 from cgvideo.journal import Journal
 from cgvideo.leftovers import find_leftovers
 from cgvideo.pipeline import Result
-from cgvideo.plan import SEGMENT_FRAMES, Plan, work_folder_of
+from cgvideo.places import work_folder_of
+from cgvideo.plan import SEGMENT_FRAMES, Plan
 from engines.errors import UserError
 from engines.model_file import write_model
 
