@@ -35,7 +35,7 @@ AREAS = {  # a message belongs to the first area that names a part of its path
         "encode.py", "join.py", "check.py", "rehearsal.py", "hardware.py", "y4m.py", "fidelity.py",
     ),
     "Videos": ("probe.py", "decode.py", "errors.py"),
-    "Options of convert": ("settings.py", "convert.py", "inputs.py", "pipes.py", "plan.py"),
+    "Options of convert": ("settings.py", "convert.py", "inputs.py", "pipes.py", "plan.py", "places.py"),
     "A run and its work": ("journal.py", "leftovers.py", "clean.py", "pipeline.py", "interface.py"),
     "The program": ("cli", "demo.py"),
 }  # fmt: skip

@@ -91,7 +91,7 @@ def test_sizes_are_graspable() -> None:
 def test_waiting_for_another_process_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("engines.store.EngineStore", lambda on_build, on_wait: on_wait({}))
+    monkeypatch.setattr("cgvideo.cli.files.EngineStore", lambda on_build, on_wait: on_wait({}))
     with pytest.raises(UserError):
         convert_one(
             tmp_path / "no.mp4",
