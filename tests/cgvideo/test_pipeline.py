@@ -48,8 +48,11 @@ from numpy.typing import NDArray
 from cgvideo.journal import Journal
 from cgvideo.pipeline import run
 from cgvideo.plan import SEGMENT_FRAMES
+from cgvideo.prepare import prepared
 from cgvideo.progress import Silent, StageTimes, Stopped, StopRequest
+from cgvideo.settings import Settings
 from engines.errors import UserError
+from engines.library import find_model
 
 SEVERAL_SEGMENTS = 2 * SEGMENT_FRAMES + 10
 
@@ -201,8 +204,12 @@ def test_a_start_alone_goes_to_the_end(tmp_path: Path) -> None:
 
 def test_a_start_after_the_end_is_said_and_leaves_nothing(tmp_path: Path) -> None:
     source = make_clip(tmp_path / "in.mp4", 25)
-    with pytest.raises(UserError, match="after the end"):
-        convert(source, tmp_path / "out.mp4", start=60)
+    settings = Settings(output=tmp_path / "out.mp4", start=60)
+    with (
+        pytest.raises(UserError, match="after the end"),
+        prepared(source, find_model("summer2winter"), settings),
+    ):
+        pass
     assert list(tmp_path.iterdir()) == [source]
 
 
