@@ -28,9 +28,15 @@ def list_them(context: typer.Context) -> None:
     from engines.library import list_models
     from engines.model_file import read_model
 
-    table = Table(box=None, pad_edge=False)
-    for heading in ("name", "MB", "does", "terms", "training data"):
-        table.add_column(heading, overflow="fold")
+    console = Console(highlight=False, markup=False)
+    short = console.is_terminal  # a line a model; `models info` has all of it
+    table = Table(box=None, pad_edge=False, expand=short)
+    table.add_column("name", no_wrap=True)
+    table.add_column("MB", no_wrap=True)
+    for heading, share in (("does", 3), ("terms", 2), ("training data", 2)):
+        table.add_column(
+            heading, ratio=share, no_wrap=short, overflow="ellipsis" if short else "fold"
+        )
     for entry in list_models():
         name = entry.name + ("" if entry.built_in else " (yours)")
         try:
@@ -46,7 +52,9 @@ def list_them(context: typer.Context) -> None:
             plain(card.get("terms", "not stated")),
             plain(card.get("data", "not stated")),
         )
-    Console(highlight=False, markup=False).print(table)
+    console.print(table)
+    if console.is_terminal:
+        console.print("cgvideo models info NAME says more", style="dim")
 
 
 @app.command("info")
