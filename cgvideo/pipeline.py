@@ -9,6 +9,7 @@ from cgvideo.codec.errors import writing
 from cgvideo.codec.join import join
 from cgvideo.frame import Damage
 from cgvideo.journal import Journal
+from cgvideo.places import refuse_existing
 from cgvideo.plan import SEGMENT_FRAMES, Plan
 from cgvideo.progress import Progress, Silent, StopRequest
 from cgvideo.rendering import Rendering
@@ -57,6 +58,9 @@ def run(
     source = plan.open_source()
     suffix = f".{plan.encoding.part_format}"
     with Journal(plan.work_folder, plan.fingerprint, plan.describe(), suffix) as journal:
+        if not journal.parts and plan.output.exists() and not plan.overwrite:
+            journal.discard()  # another run has just finished
+        refuse_existing(plan.output, plan.overwrite)
         progress.planned(plan)
         if journal.abandoned and not journal.parts:
             progress.notice(

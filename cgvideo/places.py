@@ -40,11 +40,16 @@ def choose_output(
         raise UserError(f"The folder {output.parent} does not exist", "Make it first")
     if output.exists() and output.samefile(source):
         raise UserError("The output would replace the input", "Choose another name with -o")
-    if output.exists() and not settings.overwrite:
-        raise UserError(f"{output} exists already", "Give --overwrite, or another name with -o")
+    refuse_existing(output, settings.overwrite)
     if not os.access(output.parent, os.W_OK):
         raise UserError(f"{output.parent} may not be written", "Choose another place with -o")
     return output
+
+
+def refuse_existing(output: Path, overwrite: bool) -> None:
+    """Raise UserError where a file would be replaced that may not be."""
+    if output.exists() and not overwrite:
+        raise UserError(f"{output} exists already", "Give --overwrite, or another name with -o")
 
 
 def work_folder_of(output: Path) -> Path:

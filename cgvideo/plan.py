@@ -59,6 +59,8 @@ class Plan:
 
     clip: Clip
     output: Path
+    overwrite: bool
+    """whether a file that is there may be replaced"""
     model: str
     model_sha256: str
     size: tuple[int, int]
@@ -211,6 +213,7 @@ def make_plan(
     return Plan(
         clip=clip,
         output=output,
+        overwrite=settings.overwrite,
         model=model.name,
         model_sha256=model.sha256,
         size=size,

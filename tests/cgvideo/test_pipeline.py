@@ -213,6 +213,17 @@ def test_a_start_after_the_end_is_said_and_leaves_nothing(tmp_path: Path) -> Non
     assert list(tmp_path.iterdir()) == [source]
 
 
+def test_what_another_run_has_finished_meanwhile_is_not_replaced(tmp_path: Path) -> None:
+    source, output = make_clip(tmp_path / "in.mp4", 5), tmp_path / "out.mp4"
+    engine = IdentityEngine()
+    plan = plan_for(source, output, engine)
+    output.write_bytes(b"finished by another")
+    with pytest.raises(UserError, match="exists already"):
+        run(plan, engine)
+    assert output.read_bytes() == b"finished by another"
+    assert sorted(tmp_path.iterdir()) == [source, output]
+
+
 def test_chapters_and_subtitles_move_with_a_cut(tmp_path: Path) -> None:
     source = make_clip(
         tmp_path / "in.mkv",

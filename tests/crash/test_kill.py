@@ -195,11 +195,12 @@ def test_a_second_run_for_the_same_output_is_refused_and_does_no_harm(
     output = command.folder / f"contested {workers}.mp4"
     with command.running(output, "--workers", workers) as first:
         until(first, "progress")
+        os.kill(first.pid, signal.SIGSTOP)  # else it may have finished before the second has begun
         with command.running(output) as second:
             said, _ = second.communicate(timeout=LONGEST)
         assert second.returncode == 1
         assert "Another run is converting to the same output" in said.splitlines()[-1]
-        assert first.poll() is None, "it should have been busy all the time"
+        os.kill(first.pid, signal.SIGCONT)
         first.communicate(timeout=LONGEST)
         assert first.returncode == 0
     assert output.read_bytes() == whole
