@@ -3,6 +3,7 @@
 And what comes round about: workers that lose their coordinator, two runs for one output, what is left.
 """
 
+import itertools
 import json
 import os
 import random
@@ -148,8 +149,9 @@ def test_a_run_killed_at_twenty_random_moments_makes_the_same_bytes(
     assert command.finished(command.folder / "again.mp4") == whole
     takes = time.monotonic() - began
     chance, kills = random.Random(20), 0
+    names = (command.folder / f"killed {number}.mp4" for number in itertools.count())
     while kills < KILLS:
-        output = command.folder / f"after {kills}.mp4"
+        output = next(names)  # a new one each time: it may finish before its first kill
         moments = (chance.uniform(0, takes) for _ in range(KILLS - kills))
         kills += kills_until_it_finishes(command, whole, output, moments)
 
